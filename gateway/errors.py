@@ -1,0 +1,124 @@
+"""Every error the gateway raises on purpose.
+
+::
+
+    GatewayError
+    ├── Misconfigured            a setting is wrong; one line, names it; the start stops
+    ├── Problem                  somebody asked for what cannot be done; becomes RFC 9457 problem details
+    │   ├── Invalid              the document is not what the schema says            422
+    │   ├── NeedsMissing         an agency needs what the referral leaves empty      422
+    │   ├── ConsentMissing       she did not agree to what would be sent             403
+    │   ├── NotFound             no such thing, or not this caller's                 404
+    │   ├── Unauthenticated      who is calling?                                     401
+    │   ├── Forbidden            known, but not allowed                              403
+    │   ├── Conflict             not in the state that this needs                    409
+    │   ├── KeyMissing           Idempotency-Key is required                         400
+    │   ├── KeyReused            the same Idempotency-Key with another body          422
+    │   ├── Malformed            not JSON, or not UTF-8                              400
+    │   ├── TooLarge             the body is over the limit                          413
+    │   └── UnsupportedMedia     not the content type this address takes             415
+    ├── NotSent                  the request certainly did not reach the agency; try again
+    ├── MaybeSent                the request may have reached the agency; never repeat blindly
+    └── Sealed                   a sealed value does not open: wrong key, or moved, or changed
+
+No message of these, and no field, holds personal data.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """The root: catches all of the above."""
+
+
+class Misconfigured(GatewayError):
+    """A setting is wrong. The text is one line that names it and says what to do."""
+
+
+class Problem(GatewayError):
+    """What a caller is told, after RFC 9457.
+
+    *detail* says what to do, in a sentence a caseworker can act on. *extra* are further members
+    of the problem document: ids, codes, pointers; never values from a referral.
+    """
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra: Mapping[str, Any] = extra
+
+
+class Invalid(Problem):
+    status, slug, title = 422, "invalid", "The document does not follow its schema"
+
+
+class NeedsMissing(Problem):
+    status, slug, title = 422, "needs-missing", "An agency needs more than the referral says"
+
+
+class ConsentMissing(Problem):
+    status, slug, title = 403, "consent-missing", "She has not agreed to this"
+
+
+class NotFound(Problem):
+    status, slug, title = 404, "not-found", "There is no such thing here"
+
+
+class Unauthenticated(Problem):
+    status, slug, title = 401, "unauthenticated", "Say who is calling"
+
+
+class Forbidden(Problem):
+    status, slug, title = 403, "forbidden", "Not allowed"
+
+
+class Conflict(Problem):
+    status, slug, title = 409, "conflict", "Not possible in its present state"
+
+
+class KeyMissing(Problem):
+    status, slug, title = 400, "idempotency-key-missing", "An Idempotency-Key is required"
+
+
+class KeyReused(Problem):
+    status, slug, title = 422, "idempotency-key-reused", "This Idempotency-Key was used for another body"
+
+
+class Malformed(Problem):
+    status, slug, title = 400, "malformed", "The body cannot be read"
+
+
+class TooLarge(Problem):
+    status, slug, title = 413, "too-large", "The body is too large"
+
+
+class UnsupportedMedia(Problem):
+    status, slug, title = 415, "unsupported-media-type", "Not a content type that is taken here"
+
+
+class NotSent(GatewayError):
+    """Certainly not received: no connection, no name, no TLS, no credentials.
+
+    *code* is one of the wire's own codes, for example ``connect_failed``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class MaybeSent(GatewayError):
+    """Perhaps received: bytes were written, and no whole readable answer came. *code* as in NotSent."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Sealed(GatewayError):
+    """A sealed value does not open."""

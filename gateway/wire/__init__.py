@@ -1,0 +1,1 @@
+"""The street door: the only sockets to agencies."""
