@@ -1,1 +1,3 @@
-"""The referral gateway."""
+"""The referral gateway: consent-checked referrals from hubs to agencies."""
+
+__version__ = "0.1.0"

@@ -1,1 +1,27 @@
-"""The street door: the only sockets to agencies."""
+"""The street door: the only sockets to agencies.
+
+``send`` carries one request to one agency and brings back its reply, or says honestly what it knows:
+``NotSent`` (certainly not received) or ``MaybeSent`` (bytes were written, no whole reply came).
+Which of the two is read from whether a byte was handed to the socket, not guessed from the error.
+"""
+
+from collections.abc import Mapping
+
+from gateway_sdk import Reply, Request, RestRequest
+
+from . import rest, soap
+from .auth import verify_callback
+from .codes import CODES
+from .target import Target
+
+__all__ = ["CODES", "Target", "send", "verify_callback"]
+
+
+def send(request: Request, target: Target, extra_headers: Mapping[str, str] | None = None) -> Reply:
+    """Give *request* to the agency at *target* and return what it answers, whatever the HTTP status.
+
+    *extra_headers* are the gateway's own (tracing). Raises NotSent and MaybeSent, with a code of CODES.
+    """
+    if isinstance(request, RestRequest):
+        return rest.send(request, target, extra_headers or {})
+    return soap.send(request, target, extra_headers or {})

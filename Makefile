@@ -1,0 +1,43 @@
+# Two commands do everything: make demo, make test.
+# They set up a virtual environment of their own first, from the hash-locked requirements.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCAL := schemas plugins/sdk plugins/housing plugins/social_security plugins/nhs .
+
+.PHONY: demo test check bench lock clean
+
+demo: $(READY)
+	@$(BIN)/python -m samples.demo $(ARGS)
+
+test: $(READY) check
+	@$(BIN)/python -m pytest $(ARGS)
+
+# What reads the code rather than runs it.
+check: $(READY)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+$(READY): requirements.txt pyproject.toml $(LOCAL:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(LOCAL:%=--editable ./%)
+	@touch $(READY)
+
+# Renew the lock from pyproject.toml and requirements-dev.in; the only command that needs uv.
+lock:
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-emit-package referral-gateway --no-emit-package referral-gateway-sdk --no-emit-package referral-gateway-schemas --no-annotate \
+		--custom-compile-command "make lock" requirements-dev.in -o requirements.txt
+
+clean:
+	rm -rf $(VENV)

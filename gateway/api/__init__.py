@@ -1,0 +1,1 @@
+"""The front door: HTTP in, HTTP out. It decides nothing."""

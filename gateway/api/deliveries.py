@@ -1,0 +1,49 @@
+"""Deliveries: a hub's own, newest first."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from gateway.errors import NotFound
+from gateway.policy.lifecycle import State
+from gateway.store import cursor, deliveries
+
+from .incoming import Hub, Room
+from .views import DeliveryView, View, delivery_view
+
+router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
+
+
+class Page(View):
+    deliveries: list[DeliveryView]
+    next: str | None = None
+
+
+@router.get("", response_model_exclude_none=True)
+def listing(
+    caller: Hub,
+    room: Room,
+    agency: Annotated[str | None, Query(description="only of this agency")] = None,
+    state: Annotated[list[State] | None, Query(description="only in these states; repeat for several")] = None,
+    after: Annotated[str | None, Query(description="the ``next`` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Page:
+    """One page of deliveries. ``next`` is there while there are more."""
+    with room.store.begin() as tx:
+        found = deliveries.search(
+            tx, hub=caller.hub, agency=agency, states=state or (), before=cursor.read(after), limit=limit + 1
+        )
+        page = found[:limit]
+        views = [delivery_view(room, tx, delivery) for delivery in page]
+    more = len(found) > limit
+    return Page(deliveries=views, next=cursor.write(page[-1].created_at, page[-1].id) if more else None)
+
+
+@router.get("/{delivery}", response_model_exclude_none=True)
+def read(delivery: str, caller: Hub, room: Room) -> DeliveryView:
+    """One delivery."""
+    with room.store.begin() as tx:
+        found = deliveries.get(tx, delivery)
+        if found.hub != caller.hub:
+            raise NotFound(f"there is no delivery {delivery}")
+        return delivery_view(room, tx, found)

@@ -1,0 +1,80 @@
+"""What every route needs of a request: who is calling, and what the body says."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from gateway.delivery.room import PostRoom
+from gateway.errors import Malformed, Unauthenticated, UnsupportedMedia
+from gateway.store import callers
+from gateway.store.callers import Caller
+
+
+def post_room(request: Request) -> PostRoom:
+    room: PostRoom = request.app.state.room
+    return room
+
+
+Room = Annotated[PostRoom, Depends(post_room)]
+
+
+def caller(request: Request, room: Room) -> Caller:
+    """The hub whose API key this is. Raises Unauthenticated."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthenticated("Send your hub's API key: Authorization: Bearer gw_…")
+    with room.store.begin() as tx:
+        known = callers.by_key(tx, secret.strip())
+    if known is None:
+        raise Unauthenticated("This API key is not known, or was revoked.")
+    return known
+
+
+Hub = Annotated[Caller, Depends(caller)]
+
+
+@dataclass(frozen=True)
+class Body:
+    raw: bytes
+    document: Any
+
+
+async def json_body(request: Request) -> Body:
+    """The body, as bytes and parsed. Raises UnsupportedMedia, Malformed, TooLarge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMedia("Send the document as Content-Type: application/json.")
+    raw = await request.body()
+    return Body(raw, await run_in_threadpool(parse, raw))
+
+
+def parse(raw: bytes) -> Any:
+    """Strict JSON (RFC 8259): UTF-8, no name twice in an object, no NaN, no lone surrogate or NUL. Raises Malformed."""
+    try:
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        raise Malformed("The body is not JSON in UTF-8, or is nested too deeply.") from None
+    if b"\\u0000" in raw or b"\0" in raw:
+        raise Malformed("The body holds a NUL character.")
+    return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise Malformed("An object in the body has the same name twice.")
+    return document
+
+
+def _refuse(constant: str) -> Any:
+    raise Malformed(f"{constant} is not JSON.")
+
+
+Json = Annotated[Body, Depends(json_body)]

@@ -1,0 +1,64 @@
+"""Referrals: submit one, and see what became of it."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+
+from gateway import intake
+from gateway.errors import KeyMissing
+from gateway.store import deliveries, events, referrals
+
+from . import examples
+from .incoming import Hub, Json, Room
+from .views import ReferralView, View, body_of, delivery_view, event_view
+
+router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="any text of 1 to 255 characters, new for each referral (IETF draft, The Idempotency-Key HTTP Header)"
+    ),
+]
+
+
+class Accepted(View):
+    """Taken: stored, with one delivery for each agency. It will not be lost."""
+
+    id: str
+    accepted_at: datetime
+    deliveries: dict[str, str]
+
+
+@router.post("", status_code=202, openapi_extra=body_of("referral", examples.REFERRAL))
+def submit(body: Json, caller: Hub, room: Room, response: Response, idempotency_key: IdempotencyKey = None) -> Accepted:
+    """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
+    if not idempotency_key or len(idempotency_key) > 255:
+        raise KeyMissing("Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral.")
+    identifier = intake.submit(room.store, room.agencies, body.document, body.raw, idempotency_key, caller)
+    response.headers["Location"] = f"/v1/referrals/{identifier}"
+    with room.store.begin() as tx:
+        stored = referrals.get(tx, identifier, hub=caller.hub)
+        made = [d for d in deliveries.of_referral(tx, identifier, hub=caller.hub) if d.kind == "referral"]
+    return Accepted(
+        id=identifier, accepted_at=stored.created_at, deliveries={delivery.agency: delivery.id for delivery in made}
+    )
+
+
+@router.get("/{referral}", response_model_exclude_none=True)
+def read(referral: str, caller: Hub, room: Room) -> ReferralView:
+    """How a referral stands at each agency, and its timeline. It does not repeat what it says about her."""
+    with room.store.begin() as tx:
+        stored = referrals.get(tx, referral, hub=caller.hub)
+        sent = deliveries.of_referral(tx, referral, hub=caller.hub)
+        events.place(tx)
+        return ReferralView(
+            id=stored.id,
+            area=stored.area,
+            urgency=stored.urgency,
+            consent=stored.consent,
+            created_at=stored.created_at,
+            deliveries=[delivery_view(room, tx, delivery) for delivery in sent],
+            timeline=[event_view(row) for row in events.of_referral(tx, caller.hub, referral)],
+        )

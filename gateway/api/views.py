@@ -1,0 +1,109 @@
+"""What the hub is shown."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import gateway_schemas
+from pydantic import BaseModel, Field
+
+from gateway.delivery import codes
+from gateway.delivery.room import PostRoom
+from gateway.store import deliveries
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+
+class View(BaseModel):
+    """Fields without a value are left out of the answer."""
+
+
+class DeliveryView(View):
+    """Follows the delivery schema."""
+
+    id: str
+    referral: str
+    agency: str
+    kind: str = Field(description="referral, or withdrawal of one")
+    state: str
+    status: str
+    reason: str | None = None
+    code: str | None = None
+    meaning: str | None = None
+    reference: str | None = Field(None, description="the agency's own reference")
+    attempts: int
+    created_at: datetime
+    updated_at: datetime
+    next_attempt_at: datetime | None = None
+
+
+class EventView(View):
+    """Follows the event schema."""
+
+    id: str
+    type: str
+    at: datetime
+    referral: str
+    delivery: str | None = None
+    agency: str | None = None
+    state: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    code: str | None = None
+
+
+class ReferralView(View):
+    id: str
+    area: str
+    urgency: str
+    consent: str
+    created_at: datetime
+    deliveries: list[DeliveryView]
+    timeline: list[EventView]
+
+
+def delivery_view(room: PostRoom, tx: Tx, delivery: Delivery) -> DeliveryView:
+    waiting = delivery.state == "waiting"
+    return DeliveryView(
+        id=delivery.id,
+        referral=delivery.referral,
+        agency=delivery.agency,
+        kind=delivery.kind,
+        state=delivery.state,
+        status=delivery.status,
+        reason=delivery.reason,
+        code=delivery.code,
+        meaning=codes.meaning(room.agencies.get(delivery.agency), delivery.code),
+        reference=deliveries.reference(tx, delivery),
+        attempts=delivery.attempts,
+        created_at=delivery.created_at,
+        updated_at=delivery.updated_at,
+        next_attempt_at=delivery.due_at if waiting else None,
+    )
+
+
+def event_view(row: Mapping[str, Any]) -> EventView:
+    """*row*: of the events table. The id is its position once it has one."""
+    fields = {name: row[name] for name in EventView.model_fields if name != "id"}
+    return EventView(id=str(row["position"] or "new"), **fields)
+
+
+def plain_schema(name: str) -> dict[str, Any]:
+    """The schema called *name* without references or our annotations, for the OpenAPI document."""
+    plain = _plain(gateway_schemas.load(name))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _plain(schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        schema = gateway_schemas.resolve(schema) if isinstance(schema.get("$ref"), str) else schema
+        hidden = ("$schema", "$id", "$defs", "dataCategory", "safeWhen")
+        return {key: _plain(value) for key, value in schema.items() if key not in hidden}
+    return [_plain(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def body_of(name: str, example: Any) -> dict[str, Any]:
+    """The ``openapi_extra`` of a route that takes a document of the schema called *name*."""
+    content = {"schema": plain_schema(name), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}

@@ -1,0 +1,83 @@
+"""The web process: settings, adapters, routes, pages."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import __version__, console, logs, plugins
+from .api import agencies, consents, deliveries, events, health, problems, referrals, updates
+from .delivery.room import PostRoom
+from .settings import Settings
+from .store.session import Store
+from .vault import Vault
+
+DESCRIPTION = (
+    "Hubs submit referrals here and read what became of them. Every referral rests on a consent record; "
+    "each agency is given only what its adapter needs and she agreed to. Errors are problem details (RFC 9457)."
+)
+
+HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+def open_room(settings: Settings) -> PostRoom:
+    """The database and the agencies of *settings*. Raises Misconfigured."""
+    assert settings.database_url is not None
+    assert settings.master_key is not None
+    loaded = plugins.load(settings)
+    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), settings.pool).open()
+    return PostRoom(store, loaded, settings)
+
+
+def build(room: PostRoom) -> ASGIApp:
+    """The ASGI application. It closes *room*'s store when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        room.store.close()
+
+    app = FastAPI(
+        title="Referral Gateway", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # they fetch scripts from elsewhere
+    )  # fmt: skip
+    app.state.room = room
+    for part in (referrals, consents, deliveries, events, agencies, updates, health):
+        app.include_router(part.router)
+    console.install(app)
+    problems.install(app)
+    return problems.Guard(Headers(app), room.settings.body_limit)
+
+
+class Headers:
+    """Headers that every answer carries; a page may set its own instead."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(h for h in HEADERS if h[0] not in present)]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop."""
+    import uvicorn
+
+    logs.configure(settings.log_level)
+    app = build(open_room(settings))
+    uvicorn.run(
+        app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=20, h11_max_incomplete_event_size=64 * 1024,
+    )  # fmt: skip

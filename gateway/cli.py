@@ -1,0 +1,355 @@
+"""The ``gateway`` command.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused by consent or policy, 5 try later.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import logs
+from .errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfigured, NotFound
+
+if TYPE_CHECKING:
+    from .delivery.room import PostRoom
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The referral gateway."
+)
+deliveries_app = typer.Typer(no_args_is_help=True, help="What was sent, what waits, what failed.")
+hubs_app = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
+admins_app = typer.Typer(no_args_is_help=True, help="Administrators of the status page.")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
+for name, part in (("deliveries", deliveries_app), ("hubs", hubs_app), ("admins", admins_app), ("audit", audit_app)):
+    app.add_typer(part, name=name)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
+Reason = Annotated[str, typer.Option(help="why; kept in the audit, so no names")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, do nothing")]
+
+
+def main() -> None:
+    """The entry point: errors become one line on standard error and an exit code."""
+    try:
+        app()
+    except GatewayError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def exit_code(error: GatewayError) -> int:
+    from .store.session import StoreUnavailable
+
+    codes: dict[type[GatewayError], int] = {
+        NotFound: 3, ConsentMissing: 4, Forbidden: 4, Conflict: 4, StoreUnavailable: 5, Misconfigured: 2,
+    }  # fmt: skip
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
+
+
+def actor() -> str:
+    """Who runs the command, for the audit."""
+    return f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}"
+
+
+@contextmanager
+def opened() -> Iterator["PostRoom"]:
+    """The configured gateway; its embedded database is started for the command, if it is not running."""
+    from . import embedded, settings
+
+    logs.configure("WARNING")
+    with embedded.database(settings.load()) as ready:
+        from .app import open_room
+
+        room = open_room(ready)
+        try:
+            yield room
+        finally:
+            room.store.close()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)
+
+
+def show(rows: Iterable[Mapping[str, Any]], as_json: bool, title: str) -> None:
+    """Rows as JSON, or as a table on a terminal, or as tab-separated text in a pipe."""
+    rows = list(rows)
+    if as_json:
+        print(json.dumps(rows, default=_plain, indent=2))
+        return
+    if not rows:
+        print(f"{title}: none", file=sys.stderr)
+        return
+    cells = [{key: "–" if value is None else _plain(value) for key, value in row.items()} for row in rows]
+    if not sys.stdout.isatty():
+        print("\t".join(rows[0]))
+        print("\n".join("\t".join(row.values()) for row in cells))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: a private PostgreSQL, the web process and the delivery process."""
+    from . import embedded, settings
+
+    logs.configure()
+    embedded.up(settings.load())
+
+
+@app.command()
+def serve() -> None:
+    """Run the web process. Needs GATEWAY_DATABASE_URL and GATEWAY_MASTER_KEY."""
+    from .app import run
+    from .embedded import watch_lifeline
+
+    watch_lifeline()
+    run(_production())
+
+
+@app.command()
+def worker() -> None:
+    """Run a delivery process. Needs GATEWAY_DATABASE_URL and GATEWAY_MASTER_KEY; with several, GATEWAY_BROKER_URL."""
+    from .embedded import watch_lifeline
+    from .worker import run
+
+    watch_lifeline()
+    run(_production())
+
+
+def _production() -> Any:
+    from . import settings
+    from .store import schema
+
+    loaded = settings.load()
+    for name in ("database_url", "master_key"):
+        if getattr(loaded, name) is None:
+            raise Misconfigured(
+                f"setting {name}: set GATEWAY_{name.upper()}, or run gateway up for the embedded default"
+            )
+    assert loaded.database_url is not None
+    schema.require_current(loaded.database_url)
+    return loaded
+
+
+@app.command()
+def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> None:
+    """Bring the tables of GATEWAY_DATABASE_URL up to date."""
+    from . import settings
+    from .store import schema
+
+    url = settings.load().database_url
+    if url is None:
+        raise Misconfigured("setting database_url: set GATEWAY_DATABASE_URL; the embedded default migrates by itself")
+    schema.upgrade(url, to)
+
+
+@app.command()
+def key() -> None:
+    """Print a new master key. Keep it where the database is not: without it nothing can be read."""
+    from .vault import generate
+
+    print(generate())
+
+
+@app.command()
+def agencies(as_json: AsJson = False) -> None:
+    """The configured agencies and how their deliveries stand."""
+    from . import reports
+
+    with opened() as room:
+        with room.store.begin() as tx:
+            overview = reports.overview(tx, list(room.agencies))
+            now = tx.now()
+        rows = []
+        for totals in overview.agencies:
+            agency = room.agencies.get(totals.agency)
+            rows.append(
+                {
+                    "agency": totals.agency,
+                    "adapter": agency.settings.adapter if agency else "not configured",
+                    "purpose": agency.purpose if agency else None,
+                    "address": agency.settings.base_url if agency else None,
+                    "areas": ", ".join(agency.settings.areas) if agency else None,
+                    "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
+                    "oldest": now - totals.oldest if totals.oldest else None,
+                }
+            )
+        show(rows, as_json, "agencies")
+
+
+def _row(room: "PostRoom", delivery: Any) -> dict[str, Any]:
+    from .delivery import codes
+
+    return {
+        "id": delivery.id, "agency": delivery.agency, "kind": delivery.kind, "state": delivery.state,
+        "status": delivery.status, "code": delivery.code,
+        "meaning": codes.meaning(room.agencies.get(delivery.agency), delivery.code),
+        "attempts": delivery.attempts, "created_at": delivery.created_at, "due_at": delivery.due_at,
+    }  # fmt: skip
+
+
+@deliveries_app.command("list")
+def deliveries_list(
+    agency: Annotated[str | None, typer.Option(help="only of this agency")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="only in this state; repeat for several")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Deliveries, newest first."""
+    from .policy.lifecycle import State
+    from .store import deliveries
+
+    unknown = [word for word in state or () if word not in set(State)]
+    if unknown:
+        raise typer.BadParameter(f"there is no state {unknown[0]}; known are {', '.join(State)}", param_hint="--state")
+    with opened() as room, room.store.begin() as tx:
+        found = deliveries.search(tx, agency=agency, states=[State(word) for word in state or ()], limit=limit)
+        show([_row(room, delivery) for delivery in found], as_json, "deliveries")
+
+
+@deliveries_app.command("show")
+def deliveries_show(identifier: str, as_json: AsJson = False) -> None:
+    """One delivery, and what every attempt came to."""
+    from .store import deliveries
+
+    with opened() as room, room.store.begin() as tx:
+        found = deliveries.get(tx, identifier)
+        row, attempts = _row(room, found), deliveries.attempts(tx, identifier)
+        if as_json:
+            print(
+                json.dumps(
+                    {**row, "hub": found.hub, "referral": found.referral, "attempts_made": attempts},
+                    default=_plain,
+                    indent=2,
+                )
+            )
+            return
+        show(
+            [
+                {"what": key, "value": value}
+                for key, value in {**row, "hub": found.hub, "referral": found.referral}.items()
+            ],
+            False,
+            identifier,
+        )
+        show(attempts, False, "attempts")
+
+
+def _decide(decision: Callable[..., Any], identifier: str, reason: str, dry_run: bool, done: str) -> None:
+    with opened() as room:
+        found = decision(room, identifier, by=actor(), reason=reason, dry_run=dry_run)
+        print(
+            f"{identifier} is {found.state}: it would be {done}" if dry_run else f"{identifier} {done}: {found.state}"
+        )
+
+
+@deliveries_app.command("replay")
+def deliveries_replay(identifier: str, reason: Reason, dry_run: DryRun = False) -> None:
+    """Send a dead, refused or uncertain delivery again, under its same key. Consent is checked again."""
+    from .delivery import decisions
+
+    _decide(decisions.replay, identifier, reason, dry_run, "queued again")
+
+
+@deliveries_app.command("confirm")
+def deliveries_confirm(identifier: str, reason: Reason, dry_run: DryRun = False) -> None:
+    """You found out that the agency has an uncertain delivery: mark it as delivered."""
+    from .delivery import decisions
+
+    _decide(decisions.confirm, identifier, reason, dry_run, "marked as delivered")
+
+
+@hubs_app.command("add")
+def hubs_add(hub: Annotated[str, typer.Argument(help="for example glasgow-hub")]) -> None:
+    """Give a hub an API key. It is shown once."""
+    from .store import callers
+
+    with opened() as room, room.store.begin() as tx:
+        print(callers.add_hub(tx, hub, by=actor()))
+
+
+@hubs_app.command("list")
+def hubs_list(as_json: AsJson = False) -> None:
+    """Hubs and the ids of their keys."""
+    from .store import callers
+
+    with opened() as room, room.store.begin() as tx:
+        show(callers.list_hubs(tx), as_json, "hubs")
+
+
+@hubs_app.command("revoke")
+def hubs_revoke(identifier: Annotated[str, typer.Argument(help="a key's id, from gateway hubs list")]) -> None:
+    """Take an API key out of use, at once."""
+    from .store import callers
+
+    with opened() as room, room.store.begin() as tx:
+        callers.revoke_key(tx, identifier, by=actor())
+
+
+@admins_app.command("add")
+def admins_add(
+    name: str,
+    replace: Annotated[bool, typer.Option("--replace", help="give a new password")] = False,
+    password: Annotated[
+        str | None, typer.Option(envvar="GATEWAY_ADMIN_PASSWORD", help="asked for, if not given", show_envvar=True)
+    ] = None,
+) -> None:
+    """Let somebody log in to the status page."""
+    from .console.login import hasher
+    from .store import callers
+
+    chosen = password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if len(chosen) < 12:
+        raise typer.BadParameter("use at least 12 characters", param_hint="--password")
+    with opened() as room, room.store.begin() as tx:
+        callers.add_admin(tx, name, hasher.hash(chosen), by=actor(), replace=replace)
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: AsJson = False) -> None:
+    """Check the audit's hash chain; name the first broken row. Exit code 1 if there is one."""
+    from .store import audit
+
+    with opened() as room, room.store.begin() as tx:
+        verdict = audit.verify(tx)
+    if as_json:
+        print(json.dumps({"rows": verdict.rows, "broken": verdict.broken, "why": verdict.why}))
+    elif verdict.broken is None:
+        print(f"the chain holds: {verdict.rows} rows")
+    else:
+        print(f"broken at row {verdict.broken}, after {verdict.rows} good ones: {verdict.why}")
+    if verdict.broken is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What is configured, what answers, what is late. Exit code 1 if something needs a person."""
+    from . import doctor as examination
+
+    with opened() as room:
+        findings = examination.examine(room)
+    show([finding.row() for finding in findings], as_json, "doctor")
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""The status page: what is late, what failed and why, and replay. Ids and codes only."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query
+from fastapi.responses import RedirectResponse, Response
+
+from gateway import reports
+from gateway.delivery import codes, decisions
+from gateway.delivery.room import PostRoom
+from gateway.errors import Problem
+from gateway.policy.lifecycle import DELIVERY, Move, State
+from gateway.store import cursor, deliveries
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from .pages import Admin, OwnForm, Room, render
+
+router = APIRouter(include_in_schema=False)
+PAGE = 25
+
+
+@router.get("/")
+def front() -> Response:
+    return RedirectResponse("/console", 303)
+
+
+@router.get("/console")
+def status(
+    admin: Admin,
+    room: Room,
+    agency: Annotated[str, Query()] = "",
+    state: Annotated[str, Query()] = "",
+    after: Annotated[str | None, Query()] = None,
+) -> Response:
+    chosen = [State(state)] if state in set(State) else []
+    try:
+        before = cursor.read(after)
+    except Problem:
+        before = None
+    with room.store.begin() as tx:
+        overview = reports.overview(tx, list(room.agencies))
+        found = deliveries.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
+        now = tx.now()
+    page = found[:PAGE]
+    return render(
+        "status.html",
+        admin=admin,
+        overview=overview,
+        states=list(State),
+        rows=[{"delivery": d, "meaning": codes.meaning(room.agencies.get(d.agency), d.code)} for d in page],
+        next=cursor.write(page[-1].created_at, page[-1].id) if len(found) > PAGE else None,
+        agency=agency,
+        state=state,
+        now=now,
+    )
+
+
+@router.get("/console/deliveries/{identifier}")
+def delivery(identifier: str, admin: Admin, room: Room) -> Response:
+    try:
+        with room.store.begin() as tx:
+            return _page(room, tx, deliveries.get(tx, identifier), admin)
+    except Problem as problem:
+        return render("problem.html", problem.status, admin=admin, problem=problem)
+
+
+def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200, error: str | None = None) -> Response:
+    agency = room.agencies.get(found.agency)
+    attempts: list[dict[str, Any]] = [
+        {**row, "meaning": codes.meaning(agency, row["code"])} for row in deliveries.attempts(tx, found.id)
+    ]
+    return render(
+        "delivery.html",
+        status,
+        admin=admin,
+        delivery=found,
+        meaning=codes.meaning(agency, found.code),
+        attempts=attempts,
+        can={move: (found.state, move) in DELIVERY for move in (Move.REPLAY, Move.CONFIRM)},
+        error=error,
+        now=tx.now(),
+    )
+
+
+@router.post("/console/deliveries/{identifier}/{verb}", dependencies=[OwnForm])
+def decide(identifier: str, verb: str, admin: Admin, room: Room, reason: Annotated[str, Form()] = "") -> Response:
+    """A person's decision: ``replay`` or ``confirm``, with a reason."""
+    decision = {"replay": decisions.replay, "confirm": decisions.confirm}.get(verb)
+    try:
+        with room.store.begin() as tx:
+            found = deliveries.get(tx, identifier)
+            if decision is None or not reason.strip():
+                return _page(room, tx, found, admin, 422, "Say why, in a few words: it is kept in the audit.")
+        decision(room, identifier, by=f"admin:{admin}", reason=reason.strip()[:400])
+    except Problem as problem:
+        return render("problem.html", problem.status, admin=admin, problem=problem)
+    return RedirectResponse(f"/console/deliveries/{identifier}", 303)

@@ -1,0 +1,1 @@
+"""The post room: a referral leaves."""

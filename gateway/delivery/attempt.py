@@ -1,0 +1,171 @@
+"""One attempt, start to finish: begin under the token, make the request, send it, settle what came of it."""
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import gateway_sdk as sdk
+
+from gateway import logs, wire
+from gateway.errors import MaybeSent, NotSent
+from gateway.plugins import Agency
+from gateway.policy import minimise
+from gateway.policy.consent import Grant, Missing, WhyNot, decide
+from gateway.policy.lifecycle import Move, State
+from gateway.store import consents, deliveries, referrals
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from . import settle
+from .room import PostRoom
+
+log = logs.get()
+
+
+@dataclass(frozen=True)
+class Send:
+    """Stage: give the agency a referral, or take one back."""
+
+    delivery: Delivery
+    agency: Agency
+    content: sdk.Referral | sdk.Sent
+
+    def request(self) -> sdk.Request | None:
+        if isinstance(self.content, sdk.Referral):
+            return self.agency.adapter.translate(self.content)
+        return self.agency.adapter.withdraw(self.content)
+
+    def read(self, reply: sdk.Reply) -> sdk.Outcome:
+        return self.agency.adapter.classify(reply)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Stage: ask the agency how a referral stands there."""
+
+    delivery: Delivery
+    agency: Agency
+    content: sdk.Sent
+
+    def request(self) -> sdk.Request | None:
+        return self.agency.adapter.ask(self.content)
+
+    def read(self, reply: sdk.Reply) -> sdk.Answer:
+        return self.agency.adapter.read_update(reply)
+
+
+def run(room: PostRoom, identifier: str, token: UUID) -> None:
+    """Carry out what is due for a delivery. Does nothing unless *token* still holds it."""
+    with room.store.begin() as tx:
+        stage = _begin(room, tx, identifier, token)
+    if stage is None:
+        return
+    started = time.monotonic()
+    result = _exchange(room, stage)
+    seconds = time.monotonic() - started
+    if isinstance(stage, Send):
+        assert not isinstance(result, sdk.Update | sdk.NotFound)
+        settle.outcome(room, stage.delivery, stage.agency, result, seconds)
+    else:
+        assert not isinstance(result, sdk.Delivered | sdk.Refused | settle.Unmade)
+        settle.answer(room, stage.delivery, stage.agency, result, seconds)
+
+
+def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Send | Ask | None:
+    """Take hold of the delivery for its next stage. Locks consent before delivery, as a withdrawal does."""
+    seen = deliveries.peek(tx, identifier, token)
+    agency = room.agencies.get(seen.agency) if seen else None
+    if seen is None or agency is None:
+        return None
+    permission = _permission(tx, seen, agency) if seen.kind == "referral" else None
+    delivery = deliveries.held_by(tx, identifier, token)
+    if delivery is None:
+        return None
+    match delivery.state:
+        case State.QUEUED:
+            if isinstance(permission, WhyNot):
+                settle.consent_ended(tx, delivery, permission)
+                return None
+            return _send(room, tx, delivery, agency, Move.BEGIN, permission)
+        case State.ASKING:
+            if delivery.kind == "withdrawal" or (agency.adapter.idempotent and isinstance(permission, Grant)):
+                return _send(
+                    room, tx, delivery, agency, Move.REPEAT, permission if isinstance(permission, Grant) else None
+                )
+            return _ask(room, tx, delivery, agency)
+        case State.DELIVERED:
+            return _ask(room, tx, delivery, agency)
+        case _:
+            return None
+
+
+def _permission(tx: Tx, delivery: Delivery, agency: Agency) -> Grant | WhyNot:
+    """What she agrees to at this instant, by the database's clock."""
+    record = referrals.get(tx, delivery.referral, hub=delivery.hub)
+    consent = consents.get(tx, record.consent, hub=delivery.hub).consent
+    answer: Grant | tuple[Missing, ...] = decide(
+        consent,
+        subject=consent.subject,
+        agency=agency.name,
+        purpose=delivery.purpose,
+        required=agency.required_categories,
+        at=tx.now(),
+    )
+    return answer if isinstance(answer, Grant) else answer[0].reason
+
+
+def _send(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, verb: Move, grant: Grant | None) -> Send | None:
+    until = tx.now() + room.settings.lease
+    held = deliveries.move(tx, delivery, verb, due_at=until, hold=True)
+    if held is None:
+        return None
+    if grant is None:
+        return Send(held, agency, _sent(tx, held))
+    whole = referrals.open_payload(tx, held.referral, by="gateway", because=f"send to {agency.name}")
+    data = minimise.keep(whole, agency.name, agency.adapter.needs, grant.categories)
+    return Send(held, agency, sdk.Referral(held.id, held.created_at, data, agency.adapter.needs))
+
+
+def _ask(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency) -> Ask | None:
+    sent = _sent(tx, delivery)
+    if not _can_ask(agency, sent):
+        deliveries.let_go(tx, delivery, None)
+        settle.release(tx, delivery)
+        return None
+    uncertain = delivery.state is State.ASKING
+    until = tx.now() + room.settings.lease
+    return Ask(deliveries.take(tx, delivery, asked=uncertain, polled=not uncertain, until=until), agency, sent)
+
+
+def _can_ask(agency: Agency, sent: sdk.Sent) -> bool:
+    return type(agency.adapter).ask is not sdk.Adapter.ask and agency.adapter.ask(sent) is not None
+
+
+def _sent(tx: Tx, delivery: Delivery) -> sdk.Sent:
+    """The trace of what was sent; of a withdrawal, of the referral it takes back."""
+    original = deliveries.lock(tx, delivery.of) if delivery.of else delivery
+    return sdk.Sent(original.id, original.created_at, delivery.id, deliveries.reference(tx, original))
+
+
+def _exchange(room: PostRoom, stage: Send | Ask) -> sdk.Outcome | sdk.Answer | settle.Unmade:
+    """Translate, send, read. The adapter's mistakes and the network's become outcomes."""
+    try:
+        request = stage.request()
+    except Exception as error:  # an adapter is code we did not write
+        log.error("adapter failed", adapter=stage.agency.settings.adapter, delivery=stage.delivery.id, exc_info=error)
+        return settle.Unmade("adapter_error")
+    if request is None:
+        return settle.Unmade("withdraw_by_hand")
+    try:
+        reply = wire.send(request, room.target(stage.agency))
+    except NotSent as error:
+        return sdk.Unavailable(error.code)
+    except MaybeSent as error:
+        return sdk.Uncertain(error.code)
+    try:
+        return stage.read(reply)
+    except Exception as error:
+        log.warning(
+            "reply unreadable", adapter=stage.agency.settings.adapter, delivery=stage.delivery.id, exc_info=error
+        )
+        return sdk.Uncertain("unreadable")

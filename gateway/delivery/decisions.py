@@ -1,0 +1,67 @@
+"""What people decide: to withdraw consent, to send again, to confirm that an agency has it."""
+
+from gateway_sdk import Status
+
+from gateway.errors import Conflict
+from gateway.policy.lifecycle import FINAL, Illegal, Move, State, after
+from gateway.store import consents, deliveries
+from gateway.store.callers import Caller
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from .room import PostRoom
+
+STOPPED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.DEAD})
+
+
+def withdraw_consent(room: PostRoom, consent: str, caller: Caller) -> list[Delivery]:
+    """She withdrew: stop what has not left, and tell every agency that has, or may have, her referral.
+
+    Returns the deliveries that rest on the consent, as they stand now. Raises NotFound.
+    """
+    with room.store.begin() as tx:
+        if consents.withdraw(tx, consent, hub=caller.hub):
+            for delivery in deliveries.of_consent(tx, consent):
+                _take_back(tx, delivery, caller)
+        return deliveries.of_consent(tx, consent)
+
+
+def _take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
+    if delivery.state in STOPPED:
+        deliveries.move(tx, delivery, Move.WITHDRAW, by=caller.actor, code="consent_withdrawn", status=Status.WITHDRAWN)
+    elif delivery.state not in (State.REFUSED, State.WITHDRAWN) and delivery.status not in FINAL:
+        deliveries.set_status(tx, delivery, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=caller.actor)
+        deliveries.queue(
+            tx, delivery.referral, hub=delivery.hub, to={delivery.agency: delivery.purpose},
+            kind="withdrawal", of=delivery.id, held=delivery.state is not State.DELIVERED,
+        )  # fmt: skip
+
+
+def replay(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: bool = False) -> Delivery:
+    """Send a dead, refused or uncertain delivery again, under its same key; consent is checked anew.
+
+    *reason* is a person's words and is kept in the audit: no personal data in it. Raises NotFound, Conflict.
+    """
+    return _decide(room, identifier, Move.REPLAY, by=by, reason=reason, dry_run=dry_run)
+
+
+def confirm(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: bool = False) -> Delivery:
+    """A person found out that the agency has an uncertain delivery. Raises NotFound, Conflict."""
+    return _decide(room, identifier, Move.CONFIRM, by=by, reason=reason, dry_run=dry_run)
+
+
+def _decide(room: PostRoom, identifier: str, verb: Move, *, by: str, reason: str, dry_run: bool) -> Delivery:
+    with room.store.begin() as tx:
+        delivery = deliveries.lock(tx, identifier)
+        try:
+            after(delivery.state, verb)
+        except Illegal:
+            raise Conflict(f"{identifier} is {delivery.state}: there is nothing to {verb}") from None
+        if dry_run:
+            return delivery
+        status = {Move.REPLAY: Status.RECEIVED, Move.CONFIRM: Status.SENT}[verb]
+        moved = deliveries.move(
+            tx, delivery, verb, by=by, due_at=tx.now() if verb is Move.REPLAY else None, status=status, reason=reason
+        )
+        assert moved is not None, "it is locked"
+        return moved

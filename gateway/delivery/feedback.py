@@ -1,0 +1,86 @@
+"""An agency said something: move the referral's public status, and let the hub know."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import gateway_sdk as sdk
+
+from gateway import logs, wire
+from gateway.errors import Malformed, NotFound, Unauthenticated
+from gateway.plugins import Agency
+from gateway.policy.lifecycle import FINAL, Move, Party, State, status_may_become
+from gateway.store import audit, deliveries
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from .room import PostRoom
+
+log = logs.get()
+
+SKEW = timedelta(minutes=5)  # how far ahead of ours an agency's clock is believed
+
+
+def callback(room: PostRoom, name: str, headers: Mapping[str, str], body: bytes) -> None:
+    """Take what agency *name* posted. Raises NotFound, Unauthenticated, Malformed.
+
+    Believed only when it proves who it is, counted once, and only about that agency's own deliveries.
+    *headers*: names in lower case.
+    """
+    agency = room.agencies.get(name)
+    if agency is None or agency.adapter.callback_auth is None:
+        raise NotFound("no agency posts updates here")
+    if not wire.verify_callback(agency.adapter.callback_auth, agency.credentials, headers, body):
+        raise Unauthenticated("the signature or token of this callback is missing, wrong or out of date")
+    update = _read(agency, sdk.Reply(200, headers, body))
+    with room.store.begin() as tx:
+        identifier = update.id or headers.get("webhook-id")
+        if identifier and not deliveries.first_seen(tx, name, identifier):
+            return
+        delivery = deliveries.find(tx, name, key=update.delivery_key, reference=update.reference)
+        if delivery is None:
+            raise NotFound("this agency holds no such referral")
+        apply(tx, delivery, update, by=f"agency:{name}")
+
+
+def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update:
+    try:
+        answer = agency.adapter.read_update(reply)
+    except Exception as error:  # an adapter is code we did not write
+        log.warning("callback unreadable", agency=agency.name, exc_info=error)
+        raise Malformed("this callback does not follow the contract") from None
+    if not isinstance(answer, sdk.Update):
+        raise Malformed("this callback says nothing about a referral")
+    return answer
+
+
+def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str) -> None:
+    """Move the public status of a locked *delivery* as *update* says.
+
+    What comes late, or may not follow, changes nothing and is kept in the audit. An agency that
+    speaks of a referral has it: an uncertain send is thereby resolved.
+    """
+    if delivery.state is State.ASKING:
+        delivery = deliveries.move(tx, delivery, Move.DELIVER, by=by) or delivery
+    if update.reference and delivery.reference is None:
+        deliveries.keep_reference(tx, delivery, update.reference)
+    now = tx.now()
+    at = min(update.at, now + SKEW) if update.at else now
+    late = update.at is not None and delivery.status_at is not None and update.at < delivery.status_at - SKEW
+    if update.status is delivery.status:
+        return
+    if late or not status_may_become(delivery.status, update.status, Party.AGENCY):
+        audit.write(tx, by, "delivery.status.kept", delivery.id, status=update.status, late=late)
+        return
+    deliveries.set_status(tx, delivery, update.status, reason=update.reason, at=at, by=by)
+    if update.status in FINAL:
+        deliveries.stop_polling(tx, delivery.id)
+
+
+def taken_back(tx: Tx, original: Delivery) -> None:
+    """The agency took the withdrawal of *original*."""
+    if original.state is State.ASKING:
+        deliveries.move(tx, original, Move.WITHDRAW, code="taken_back", status=sdk.Status.WITHDRAWN)
+    elif original.status is not sdk.Status.WITHDRAWN:
+        by = f"agency:{original.agency}"
+        deliveries.set_status(tx, original, sdk.Status.WITHDRAWN, reason=None, at=tx.now(), by=by)
+        deliveries.stop_polling(tx, original.id)

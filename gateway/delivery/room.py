@@ -1,0 +1,61 @@
+"""What the post room works with."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from gateway.plugins import Agency
+from gateway.policy.retry import Schedule, next_time
+from gateway.settings import Settings
+from gateway.store.session import Store
+from gateway.wire import Target
+
+
+@dataclass(frozen=True)
+class PostRoom:
+    """The store, the agencies, and the schedules of the settings."""
+
+    store: Store
+    agencies: Mapping[str, Agency]
+    settings: Settings
+    _targets: dict[str, Target] = field(default_factory=dict, repr=False)
+
+    def target(self, agency: Agency) -> Target:
+        """Where *agency* is, for the wire."""
+        if agency.name not in self._targets:
+            chosen = agency.settings
+            self._targets[agency.name] = Target(
+                name=agency.name,
+                base_url=chosen.base_url,
+                auth=agency.adapter.auth,
+                credentials=agency.credentials,
+                wsdl=agency.adapter.wsdl,
+                deadline=chosen.deadline.total_seconds(),
+                max_reply=chosen.max_reply,
+                ca_file=chosen.ca_file,
+                client_certificate=chosen.client_certificate,
+                client_key=chosen.client_key,
+            )
+        return self._targets[agency.name]
+
+    @cached_property
+    def _retry(self) -> Schedule:
+        s = self.settings
+        return Schedule(s.retry, s.jitter, least=s.retry_least, most=s.retry_most)
+
+    def retry_at(self, failures: int, now: datetime, *, busy: bool, retry_after: float | None) -> datetime | None:
+        """When to send again after *failures* failures, or None: give up."""
+        return next_time(self._retry, failures, now, random.random(), busy=busy, retry_after=retry_after)
+
+    def ask_at(self, asks: int, now: datetime) -> datetime | None:
+        """When to ask about an uncertain send that was asked about *asks* times, or None: leave it to a person."""
+        return next_time(Schedule(self.settings.ask), asks + 1, now, 0.5)
+
+    def poll_at(self, agency: Agency, polls: int, since: datetime, now: datetime) -> datetime | None:
+        """When to ask again for news, or None: not at all, or no longer."""
+        if not agency.adapter.polls or now - since > self.settings.poll_for:
+            return None
+        schedule = Schedule(self.settings.poll, self.settings.jitter, repeat_last=True)
+        return next_time(schedule, polls + 1, now, random.random())

@@ -1,0 +1,149 @@
+"""Outcome in, move out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import gateway_sdk as sdk
+
+from gateway import logs
+from gateway.plugins import Agency
+from gateway.policy.consent import WhyNot
+from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
+from gateway.store import deliveries
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from . import codes, feedback
+from .room import PostRoom
+
+log = logs.get()
+
+CONSENT_CODES = {WhyNot.WITHDRAWN: "consent_withdrawn", WhyNot.EXPIRED: "consent_expired"}
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """No request could be made, so nothing was sent and trying again would not help."""
+
+    code: str
+
+
+def outcome(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome | Unmade, seconds: float) -> None:
+    """Record what an attempt came to and move the delivery on.
+
+    The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
+    answer about that very delivery still counts; anything else is only noted.
+    """
+    code = codes.allowed(agency, result.code) if not isinstance(result, sdk.Delivered) else None
+    with room.store.begin() as tx:
+        deliveries.note_attempt(
+            tx, sent, kind="send", outcome=type(result).__name__.lower(), code=code, seconds=seconds
+        )
+        delivery = deliveries.lock(tx, sent.id)
+        if delivery.token != sent.token and delivery.state is not State.ASKING:
+            log.warning("late outcome", delivery=sent.id, agency=agency.name, state=delivery.state)
+            return
+        now = tx.now()
+        match result:
+            case sdk.Delivered(reference):
+                _delivered(room, tx, delivery, agency, reference, now)
+            case sdk.Refused():
+                status = sdk.Status.DECLINED if delivery.kind == "referral" else None
+                deliveries.move(tx, delivery, Move.REFUSE, code=code, status=status)
+            case _ if delivery.state is State.SENDING:
+                _failed(room, tx, delivery, result, code, now)
+        release(tx, deliveries.lock(tx, sent.id))
+    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=type(result).__name__.lower(), code=code)
+
+
+def _delivered(
+    room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, reference: str | None, now: datetime
+) -> None:
+    if delivery.kind == "withdrawal":
+        deliveries.move(tx, delivery, Move.DELIVER, status=sdk.Status.WITHDRAWN)
+        assert delivery.of is not None
+        feedback.taken_back(tx, deliveries.lock(tx, delivery.of))
+        return
+    status = sdk.Status.SENT if delivery.status is sdk.Status.RECEIVED else None
+    due = room.poll_at(agency, 0, delivery.created_at, now)
+    moved = deliveries.move(tx, delivery, Move.DELIVER, status=status, due_at=due)
+    if moved and reference:
+        deliveries.keep_reference(tx, moved, reference)
+
+
+def _failed(
+    room: PostRoom,
+    tx: Tx,
+    delivery: Delivery,
+    result: sdk.Unavailable | sdk.Uncertain | Unmade,
+    code: str | None,
+    now: datetime,
+) -> None:
+    """Try again, give up, or doubt. An attempt that repeats an uncertain one leaves it in doubt, whatever it met."""
+    in_doubt = delivery.asks > 0
+    if isinstance(result, sdk.Uncertain):
+        deliveries.move(tx, delivery, Move.DOUBT, code=code, due_at=room.ask_at(delivery.asks, now))
+        return
+    due = None
+    if isinstance(result, sdk.Unavailable):
+        failures = delivery.asks if in_doubt else delivery.failures + 1
+        due = room.retry_at(failures, now, busy=code == "HTTP 429", retry_after=result.retry_after)
+    if in_doubt:
+        deliveries.move(tx, delivery, Move.DOUBT, code=code, due_at=due)
+    else:
+        deliveries.move(tx, delivery, Move.RETRY if due else Move.EXHAUST, code=code, due_at=due)
+
+
+def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, seconds: float) -> None:
+    """Record what an agency said when asked, about an uncertain send or for news."""
+    code = codes.allowed(agency, result.code) if isinstance(result, sdk.Unavailable | sdk.Uncertain) else None
+    kind = "ask" if asked.state is State.ASKING else "poll"
+    with room.store.begin() as tx:
+        deliveries.note_attempt(tx, asked, kind=kind, outcome=type(result).__name__.lower(), code=code, seconds=seconds)
+        delivery = deliveries.held_by(tx, asked.id, asked.token) if asked.token else None
+        if delivery is None:
+            return
+        now = tx.now()
+        uncertain = delivery.state is State.ASKING
+        if uncertain and isinstance(result, sdk.Unavailable):
+            due = room.retry_at(delivery.asks, now, busy=False, retry_after=result.retry_after)
+        elif uncertain:
+            due = room.ask_at(delivery.asks, now)
+        else:
+            due = room.poll_at(agency, delivery.polls, delivery.created_at, now)
+        match result:
+            case sdk.Update():
+                if uncertain:
+                    _delivered(room, tx, delivery, agency, result.reference, now)
+                else:
+                    deliveries.let_go(tx, delivery, due)
+                feedback.apply(tx, deliveries.lock(tx, delivery.id), result, by=f"agency:{agency.name}")
+            case sdk.NotFound() if uncertain:
+                deliveries.move(tx, delivery, Move.RETRY, due_at=now)
+            case _:
+                deliveries.let_go(tx, delivery, due)
+        release(tx, deliveries.lock(tx, delivery.id))
+
+
+def consent_ended(tx: Tx, delivery: Delivery, why: WhyNot) -> None:
+    """Stop a delivery that was about to be sent: she does not agree, or no longer."""
+    code = CONSENT_CODES.get(why, "consent_missing")
+    stopped = deliveries.move(tx, delivery, Move.WITHDRAW, code=code, status=sdk.Status.WITHDRAWN)
+    if stopped:
+        release(tx, stopped)
+    log.info("stopped", delivery=delivery.id, agency=delivery.agency, code=code)
+
+
+def release(tx: Tx, delivery: Delivery) -> None:
+    """Let go what was held until *delivery* was settled: a withdrawal follows a referral that arrived, else it has no aim.
+
+    One that nobody can resolve (asking, without a next time) is taken back all the same.
+    """
+    unresolved = delivery.state is State.ASKING and delivery.due_at is None
+    if delivery.state in UNDELIVERED and not unresolved:
+        return
+    for held in deliveries.waiting_for(tx, delivery.id):
+        if delivery.state in MAY_HAVE_IT:
+            deliveries.move(tx, held, Move.RELEASE, due_at=tx.now())
+        else:
+            deliveries.move(tx, held, Move.WITHDRAW, code="nothing_to_take_back", status=sdk.Status.WITHDRAWN)

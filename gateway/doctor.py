@@ -1,0 +1,80 @@
+"""What is configured, what answers, what is late."""
+
+import socket
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import reports
+from .delivery.room import PostRoom
+from .policy.lifecycle import State
+
+LATE = timedelta(minutes=15)  # a referral for tonight cannot wait unseen for longer
+PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    ok: bool
+    says: str
+
+    def row(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": "ok" if self.ok else "LOOK"}
+
+
+def examine(room: PostRoom) -> list[Finding]:
+    """Each thing looked at, in the order a person would: settings, servers, agencies, deliveries."""
+    findings = [_master_key(room), Finding("database", True, "answers"), _broker(room.settings.broker_url)]
+    with room.store.begin() as tx:
+        overview = reports.overview(tx, list(room.agencies))
+    findings += [_reach(f"agency {agency.name}", agency.settings.base_url) for agency in room.agencies.values()]
+    if not room.agencies:
+        findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
+    gone = [totals.agency for totals in overview.agencies if totals.agency not in room.agencies and totals.oldest]
+    findings += [
+        Finding(f"agency {name}", False, "has undelivered referrals and is no longer configured") for name in gone
+    ]
+    age = overview.oldest_undelivered
+    findings.append(
+        Finding(
+            "oldest undelivered",
+            age is None or age < LATE,
+            "nothing waits" if age is None else f"{int(age.total_seconds())} s old",
+        )
+    )
+    for state, advice in (
+        (State.DEAD, "gateway deliveries replay"),
+        (State.ASKING, "gateway deliveries confirm or replay"),
+    ):
+        count = overview.counts.get(state, 0)
+        findings.append(
+            Finding(
+                str(state),
+                count == 0,
+                f"{count}" + (f": see gateway deliveries list --state {state}; {advice}" if count else ""),
+            )
+        )
+    return findings
+
+
+def _master_key(room: PostRoom) -> Finding:
+    generated = room.settings.database_url is not None and room.settings.data_folder is not None
+    return Finding("master key", True, "kept beside the embedded database: for trying out only" if generated else "set")
+
+
+def _broker(url: str) -> Finding:
+    if url.startswith("memory"):
+        return Finding("broker", True, "inside the delivery process; run one such process only")
+    return _reach("broker", url)
+
+
+def _reach(what: str, url: str) -> Finding:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return Finding(what, True, f"{host}:{port} answers")
+    except OSError:
+        return Finding(what, False, f"{host}:{port} does not answer")

@@ -1,0 +1,132 @@
+"""``gateway up``, and a database for the other commands."""
+
+import fcntl
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway import logs
+from gateway.errors import Misconfigured
+from gateway.settings import Settings
+from gateway.store import callers, schema
+from gateway.store.session import Store
+from gateway.vault import Vault, generate
+
+from .postgres import Postgres, default_folder
+from .supervisor import Supervisor, gateway, wait_ready
+
+log = logs.get()
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Settings]:
+    """*settings* with a database and a master key: the configured ones, or the embedded default's.
+
+    The embedded server is started if it does not run, and its tables are brought up to date.
+    """
+    if settings.database_url is not None:
+        if settings.master_key is None:
+            raise Misconfigured("setting master_key: set GATEWAY_MASTER_KEY; gateway key makes one")
+        schema.require_current(settings.database_url)
+        yield settings
+        return
+    folder = settings.data_folder or default_folder()
+    with Postgres(folder) as postgres:
+        key = settings.master_key or _kept_key(postgres.home)
+        schema.upgrade(postgres.url)
+        yield settings.model_copy(
+            update={"database_url": postgres.url, "master_key": key, "data_folder": folder}, deep=False
+        )
+
+
+def _kept_key(folder: Path) -> object:
+    """The master key kept beside the data, made on the first start."""
+    from pydantic import SecretStr
+
+    path = folder / "master.key"
+    if not path.exists():
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(generate())
+        log.warning("a master key was made and is kept beside the data: for trying out only", path=str(path))
+    return SecretStr(path.read_text().strip())
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What a child process needs to know, beside what it inherits."""
+    assert settings.database_url is not None
+    assert settings.master_key is not None
+    return {
+        **os.environ,
+        "GATEWAY_DATABASE_URL": settings.database_url,
+        "GATEWAY_MASTER_KEY": settings.master_key.get_secret_value(),
+        "GATEWAY_HOST": settings.host,
+        "GATEWAY_PORT": str(settings.port),
+    }
+
+
+def first_admin(settings: Settings) -> str | None:
+    """A password for ``admin``, on the first start only."""
+    from argon2 import PasswordHasher
+
+    assert settings.database_url is not None
+    assert settings.master_key is not None
+    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), 2).open()
+    try:
+        with store.begin() as tx:
+            if callers.admins(tx):
+                return None
+            password = secrets.token_urlsafe(12)
+            callers.add_admin(tx, "admin", PasswordHasher().hash(password), by="gateway")
+            return password
+    finally:
+        store.close()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | None]]:
+    """Everything, up and ready. Yields the complete settings, the supervisor, and a new admin's password.
+
+    Raises Misconfigured if it runs already, or does not become ready.
+    """
+    with database(settings) as ready:
+        folder = ready.data_folder or default_folder()
+        with _only_one(folder):
+            password = first_admin(ready)
+            supervisor = Supervisor()
+            try:
+                supervisor.start("web", gateway("serve"), environment(ready))
+                supervisor.start("delivery", gateway("worker"), environment(ready))
+                if not wait_ready(f"http://{ready.host}:{ready.port}/readyz", 30):
+                    raise Misconfigured(f"the web process does not answer on port {ready.port}: is the port taken?")
+                yield ready, supervisor, password
+            finally:
+                supervisor.stop()
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(folder / "up.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misconfigured(f"the gateway runs already on {folder}: stop it, or set GATEWAY_DATA_FOLDER") from None
+        yield
+
+
+def up(settings: Settings) -> None:
+    """Run everything until interrupted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with running(settings) as (ready, _, password):
+        print(f"Referral Gateway on http://{ready.host}:{ready.port}, status page at /console")
+        if password:
+            print(f"Log in as admin with this password, shown only now: {password}")
+        print("Give a hub its API key with: gateway hubs add NAME. Stop with Ctrl-C.", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("Stopping: what is in flight is finished first.", flush=True)

@@ -1,0 +1,132 @@
+"""Logs: one line an event, known keys only.
+
+A key that is not listed here is left out, and its name is told, so that a value nobody
+thought about cannot reach a log. Exceptions are told by type and place: their texts quote data.
+Logs of libraries are kept from the loggers named here, without their exception texts.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+KEYS = frozenset(
+    [
+        "event",
+        "level",
+        "timestamp",
+        "logger",
+        "hub",
+        "agency",
+        "adapter",
+        "referral",
+        "consent",
+        "delivery",
+        "attempt",
+        "state",
+        "status",
+        "code",
+        "move",
+        "outcome",
+        "kind",
+        "action",
+        "count",
+        "claimed",
+        "linked",
+        "seconds",
+        "due",
+        "age",
+        "path",
+        "method",
+        "http_status",
+        "route",
+        "error",
+        "where",
+        "pid",
+        "signal",
+        "host",
+        "port",
+        "reason",
+    ]
+)
+LIBRARIES = ("uvicorn.error", "celery.worker", "celery.apps.worker", "kombu.connection", "alembic.runtime.migration")
+
+
+def place(error: BaseException) -> str:
+    """Where *error* was raised, as ``file:line in function``, innermost first, our own code only up to three frames."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} in {frame.name}" for frame in frames[-3:][::-1]
+    )
+
+
+def _tell_exceptions(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["error"], event["where"] = type(error).__name__, place(error)
+    return event
+
+
+def _known_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    unknown = sorted(key for key in event if key not in KEYS and not key.startswith("_"))
+    kept = {key: value for key, value in event.items() if key not in unknown}
+    if unknown:
+        kept["reason"] = f"left out: {', '.join(unknown)}"
+    return kept
+
+
+class _Libraries(logging.Filter):
+    """Lets library records through from the named loggers only, reduced to what cannot quote data."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(LIBRARIES):
+            if record.levelno < logging.WARNING:
+                return False
+            record.msg, record.args = "a library warned", None
+        record.exc_text = record.stack_info = None
+        return True
+
+
+def configure(level: str = "INFO") -> None:
+    """Send everything to standard error: for people on a terminal, else as JSON."""
+    common: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _tell_exceptions,
+    ]
+    human = sys.stderr.isatty()
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=True) if human else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: record.name == "gateway" or _LIBRARIES.filter(record))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _known_keys, renderer],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+_LIBRARIES = _Libraries()
+
+
+def get() -> Any:
+    """The gateway's logger: ``log.info("delivered", delivery=…, agency=…)``."""
+    return structlog.stdlib.get_logger("gateway")
+
+
+def silence(error: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    """An excepthook that tells type and place only."""
+    value.__traceback__ = trace
+    print(f"gateway: {error.__name__} at {place(value)}", file=sys.stderr)

@@ -1,0 +1,92 @@
+"""Find the adapters that the settings name, refuse the rest, and set up the agencies.
+
+Installed is not the same as allowed: only adapters that an agency's settings name are imported.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import gateway_schemas
+import gateway_sdk as sdk
+import pluggy
+from pydantic import ValidationError
+
+from .errors import Misconfigured
+from .policy import minimise
+from .settings import AgencySettings, Settings
+
+
+@dataclass(frozen=True)
+class Agency:
+    """A configured instance of an adapter."""
+
+    name: str
+    adapter: sdk.Adapter
+    settings: AgencySettings
+
+    @property
+    def purpose(self) -> str:
+        return self.adapter.purpose
+
+    @cached_property
+    def required_categories(self) -> frozenset[str]:
+        return minimise.required_categories(self.adapter.needs)
+
+    @property
+    def deadline(self) -> timedelta:
+        return self.settings.deadline
+
+    @cached_property
+    def credentials(self) -> dict[str, str]:
+        return {name: secret.get_secret_value() for name, secret in self.settings.credentials.items()}
+
+
+def load(settings: Settings) -> dict[str, Agency]:
+    """``{name: Agency}``. Raises Misconfigured, naming the setting, for anything that would fail later."""
+    adapters = {name: _adapter(name) for name in sorted({agency.adapter for agency in settings.agencies.values()})}
+    return {name: _agency(name, adapters[chosen.adapter], chosen) for name, chosen in sorted(settings.agencies.items())}
+
+
+def _adapter(name: str) -> type[sdk.Adapter]:
+    manager = pluggy.PluginManager(sdk.PROJECT)
+    manager.add_hookspecs(sdk.Hooks)
+    if not manager.load_setuptools_entrypoints(sdk.ENTRY_POINTS, name=name):
+        raise Misconfigured(f"adapter {name}: no installed distribution offers it (entry point {sdk.ENTRY_POINTS})")
+    found: list[type[sdk.Adapter]] = []
+    try:
+        manager.check_pending()
+        manager.hook.register_adapters(register=found.append)
+    except pluggy.PluginValidationError:
+        raise Misconfigured(
+            f"adapter {name}: it implements a hook the gateway does not have; is it misspelt?"
+        ) from None
+    if len(found) != 1:
+        raise Misconfigured(f"adapter {name}: registers {len(found)} adapters, must register one")
+    _check(name, found[0])
+    return found[0]
+
+
+def _check(name: str, adapter: type[sdk.Adapter]) -> None:
+    missing = [part for part in ("purpose", "needs") if not hasattr(adapter, part)]
+    if missing:
+        raise Misconfigured(f"adapter {name}: has no {missing[0]}")
+    try:
+        for pointer in adapter.needs.pointers:
+            gateway_schemas.categories_under(pointer)
+    except gateway_schemas.UnknownPointer as error:
+        raise Misconfigured(f"adapter {name}: its need {error} is not in the referral schema") from None
+
+
+def _agency(name: str, adapter: type[sdk.Adapter], chosen: AgencySettings) -> Agency:
+    try:
+        own = adapter.Settings.model_validate(chosen.settings)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, ("agencies", name, "settings", *first["loc"])))
+        raise Misconfigured(f"setting {place}: {first['msg']}") from None
+    wanted = adapter.auth.credentials + (adapter.callback_auth.credentials if adapter.callback_auth else ())
+    for credential in wanted:
+        if credential not in chosen.credentials:
+            raise Misconfigured(f"setting agencies.{name}.credentials.{credential}: required by its adapter")
+    return Agency(name, adapter(own), chosen)

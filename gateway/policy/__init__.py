@@ -1,0 +1,1 @@
+"""The rule book: values in, values out. No clock, no socket, no table."""

@@ -1,0 +1,30 @@
+"""What an agency is given: what its adapter declared, in categories she agreed to, and no unsafe channel.
+
+Data minimisation, UK GDPR article 5(1)(c). Done before the adapter is called, so that it cannot
+leak what it never had.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gateway_schemas
+from gateway_sdk import Needs
+
+
+def required_categories(needs: Needs) -> frozenset[str]:
+    """The categories she must have agreed to for an agency with these *needs*."""
+    under = (gateway_schemas.categories_under(pointer) for pointer in needs.required)
+    return frozenset[str]().union(*under) & gateway_schemas.consent_categories()
+
+
+def keep(referral: Mapping[str, Any], agency: str, needs: Needs, consented: frozenset[str]) -> dict[str, Any]:
+    """The part of *referral* that *agency* is given. Categories that need no consent are always allowed."""
+    free = frozenset(gateway_schemas.categories()) - gateway_schemas.consent_categories()
+    view = gateway_schemas.agency_view(referral, agency)
+    return gateway_schemas.keep(view, needs.pointers, consented | free)
+
+
+def missing_needs(referral: Mapping[str, Any], agency: str, needs: Needs) -> tuple[str, ...]:
+    """The required places that are empty, or hold only an unsafe channel."""
+    view = gateway_schemas.agency_view(referral, agency)
+    return tuple(pointer for pointer in needs.required if not gateway_schemas.keep(view, (pointer,)))

@@ -1,0 +1,138 @@
+"""Every setting, with its reason.
+
+Read from the environment (``GATEWAY_…``) and from one YAML file, ``GATEWAY_CONFIG``; the
+environment wins. Secrets are given by reference, ``env:NAME`` or ``file:/path``, so that the
+file itself can be read by anyone.
+"""
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from .errors import Misconfigured
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> Any:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value) if isinstance(value, str) else None
+    return float(match[1]) * UNITS[match[2]] if match else value
+
+
+def _secret(value: Any) -> Any:
+    """Follow ``env:NAME`` or ``file:/path``; anything else is the secret itself."""
+    if not isinstance(value, str):
+        return value
+    kind, _, name = value.partition(":")
+    if kind == "env":
+        if name not in os.environ:
+            raise ValueError(f"the environment has no {name}")
+        return os.environ[name]
+    if kind == "file":
+        try:
+            return Path(name).read_text("utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"cannot read {name}: {error.strerror}") from None
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", value):
+        raise ValueError("give an address such as https://agency.example/api, without credentials or a query")
+    return value.rstrip("/")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Address = Annotated[str, AfterValidator(_address)]
+Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
+AREAS: tuple[Area, ...] = Area.__args__  # type: ignore[attr-defined]  # typing has no public way to list them
+
+
+class AgencySettings(BaseModel):
+    """One agency: an instance of an adapter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    adapter: str  # the name of an installed adapter's entry point
+    base_url: Address  # requests to this agency go here and nowhere else
+    areas: list[Area] = Field(min_length=1)  # a referral from elsewhere is refused at the counter
+    credentials: dict[str, Secret] = {}  # by reference; which ones are needed, the adapter says
+    settings: dict[str, Any] = {}  # the adapter's own, checked by the adapter's own model
+    window: int = Field(8, ge=1, le=1000)  # calls in flight at once, so that a slow agency holds only these
+    deadline: Duration = timedelta(seconds=20)  # a whole exchange, connecting to last byte
+    max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
+    ca_file: Path | None = None  # a private certificate authority
+    client_certificate: Path | None = None  # for mutual TLS
+    client_key: Path | None = None
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid")
+
+    database_url: str | None = None  # none: the embedded default starts a private PostgreSQL
+    broker_url: str = "memory://"  # the doorbell; memory is enough inside one delivery process
+    master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key
+    data_folder: Path | None = None  # of the embedded default
+    host: str = "127.0.0.1"
+    port: int = Field(8025, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    secure_cookies: bool = False  # true wherever the console is reached by https
+    body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
+    agencies: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)], AgencySettings] = {}
+
+    threads: int = Field(16, ge=1, le=256)  # attempts at once in one delivery process
+    pool: int = Field(20, ge=2, le=400)  # database connections of one process
+    tick: Duration = timedelta(milliseconds=200)  # how often the clock looks for what is due
+    lease: Duration = timedelta(
+        seconds=60
+    )  # after it, a claimed delivery is taken to be abandoned; over every deadline
+    retry: list[Duration] = Field(
+        default=[timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 36000)], min_length=1
+    )  # pauses after each failed attempt; then it is dead, for a person to replay
+    retry_least: Duration = timedelta(seconds=60)  # after a timeout or a 429, so as not to add to the load
+    retry_most: Duration = timedelta(hours=24)  # what an agency's Retry-After can ask for
+    jitter: float = Field(0.2, ge=0, lt=1)  # each pause varies by this part, so that retries spread
+    ask: list[Duration] = Field(default=[timedelta(seconds=s) for s in (30, 120, 600)], min_length=1)
+    # when an uncertain send is asked about, or sent again under its key; then a person decides
+    poll: list[Duration] = Field(default=[timedelta(seconds=s) for s in (60, 300, 900, 3600)], min_length=1)
+    # when a delivered referral is asked about; the last repeats
+    poll_for: Duration = timedelta(days=90)  # then the hub is left to ask by hand
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = os.environ.get("GATEWAY_CONFIG")
+        file = (YamlConfigSettingsSource(settings_cls, yaml_file=path),) if path else ()
+        return (init_settings, env_settings, *file)
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process. Raises Misconfigured, which names the first wrong one in a line."""
+    path = os.environ.get("GATEWAY_CONFIG")
+    if path and not Path(path).is_file():
+        raise Misconfigured(f"GATEWAY_CONFIG: there is no file {path}")
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise Misconfigured(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:  # the file is not YAML, or a variable is not JSON; the texts quote the place
+        raise Misconfigured(
+            f"the settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
+        ) from None
+    for name, agency in settings.agencies.items():
+        if agency.deadline >= settings.lease:
+            raise Misconfigured(f"setting agencies.{name}.deadline: must be under lease ({settings.lease.seconds} s)")
+    return settings

@@ -1,0 +1,390 @@
+"""Deliveries: rows, and move(), the one place where a state changes.
+
+``due_at`` is when the clock must look at a row again; of a row that somebody holds it is the end of
+the lease. ``token`` says who holds it: whoever acts must present it, and each step changes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from gateway_sdk import Reason, Status
+
+from gateway import ids
+from gateway.errors import NotFound
+from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, UNDELIVERED, Move, State, after
+
+from . import audit, events, referrals
+from .session import Tx
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message to one agency. *kind*: ``referral``, or ``withdrawal`` *of* an earlier delivery."""
+
+    id: str
+    referral: str
+    hub: str
+    agency: str
+    purpose: str
+    kind: str
+    of: str | None
+    state: State
+    status: Status
+    status_at: datetime | None
+    reason: Reason | None
+    code: str | None
+    reference: bytes | None  # sealed; see reference()
+    token: UUID | None
+    due_at: datetime | None
+    attempts: int  # every time it was sent
+    failures: int  # since the schedule began, or a person replayed it
+    asks: int
+    polls: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Delivery":
+        reason = Reason(row["reason"]) if row["reason"] else None
+        known = {name: row[name] for name in cls.__dataclass_fields__}
+        return cls(**{**known, "state": State(row["state"]), "status": Status(row["status"]), "reason": reason})
+
+
+def queue(
+    tx: Tx,
+    referral: str,
+    *,
+    hub: str,
+    to: Mapping[str, str],
+    kind: str = "referral",
+    of: str | None = None,
+    held: bool = False,
+) -> dict[str, str]:
+    """One new delivery for each agency of *to*, ``{agency: purpose}``; due at once, or *held*. Returns ``{agency: id}``."""
+    made = {agency: ids.new("del") for agency in to}
+    state = State.HELD if held else State.WAITING
+    tx.run(
+        "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, of, state, status, due_at) "
+        "SELECT id, %(referral)s, %(hub)s, agency, purpose, %(kind)s, %(of)s, %(state)s, %(status)s, "
+        "       CASE WHEN %(held)s THEN NULL ELSE now() END "
+        "FROM unnest(%(ids)s::text[], %(agencies)s::text[], %(purposes)s::text[]) AS new(id, agency, purpose)",
+        {
+            "referral": referral, "hub": hub, "kind": kind, "of": of, "state": state, "status": Status.RECEIVED, "held": held,
+            "ids": list(made.values()), "agencies": list(to), "purposes": list(to.values()),
+        },
+    )  # fmt: skip
+    audit.write(tx, f"hub:{hub}", "delivery.queue", *made.values(), kind=kind)
+    return made
+
+
+def move(
+    tx: Tx,
+    delivery: Delivery,
+    verb: Move,
+    *,
+    by: str = "gateway",
+    code: str | None = None,
+    due_at: datetime | None = None,
+    hold: bool = False,
+    status: Status | None = None,
+    **detail: Any,
+) -> Delivery | None:
+    """Change the state of *delivery* as the lifecycle table says, with its audit row and, if the hub is told, its event.
+
+    Compare-and-swap on state and token: None if it is no longer as *delivery* says. *hold* gives it a new
+    token. *due_at*: see the module. Raises Illegal when the table has no such move.
+    """
+    state = after(delivery.state, verb)
+    row = tx.one(
+        "UPDATE deliveries SET state = %(state)s, code = %(code)s, due_at = %(due_at)s, token = %(token)s, "
+        "  status = coalesce(%(status)s, status), "
+        "  status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END, "
+        "  attempts = attempts + %(attempt)s, "
+        "  failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END, asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp() "
+        "WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING *",
+        {
+            "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
+            "held": delivery.token, "token": uuid4() if hold else None, "status": status,
+            "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
+            "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
+        },
+    )  # fmt: skip
+    if row is None:
+        return None
+    moved = Delivery.of_row(row)
+    audit.write(tx, by, f"delivery.{verb}", delivery.id, **({"code": code} if code else {}), **detail)
+    if state in HUB_IS_TOLD:
+        tell(tx, moved, "delivery.state")
+    return moved
+
+
+def tell(tx: Tx, delivery: Delivery, kind: str) -> None:
+    """An event for the hub: how *delivery* stands now."""
+    events.write(
+        tx, kind, hub=delivery.hub, referral=delivery.referral, delivery=delivery.id, agency=delivery.agency,
+        state=delivery.state, status=delivery.status, reason=delivery.reason, code=delivery.code,
+    )  # fmt: skip
+
+
+CLAIM = """
+WITH agency AS (
+    SELECT * FROM unnest(%(agencies)s::text[], %(windows)s::int[]) AS agency(name, width)
+), picked AS (
+    SELECT due.id, row_number() OVER (PARTITION BY agency.name ORDER BY due.due_at) AS turn
+    FROM agency
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS held FROM deliveries
+        WHERE agency = agency.name AND token IS NOT NULL AND due_at > now()
+    ) AS busy
+    CROSS JOIN LATERAL (
+        SELECT id, due_at FROM deliveries
+        WHERE agency = agency.name AND due_at <= now() AND state <> 'sending'
+        ORDER BY due_at LIMIT greatest(0, agency.width - busy.held) FOR UPDATE SKIP LOCKED
+    ) AS due
+    ORDER BY turn, due.due_at LIMIT %(most)s
+), claimed AS (
+    UPDATE deliveries SET
+        state = CASE state WHEN %(waiting)s THEN %(queued)s ELSE state END,
+        token = CASE state WHEN %(queued)s THEN token ELSE gen_random_uuid() END,
+        due_at = now() + %(lease)s
+    FROM picked WHERE deliveries.id = picked.id
+    RETURNING deliveries.id, deliveries.token, deliveries.attempts, picked.turn, deliveries.state
+), audited AS (
+    INSERT INTO audit (actor, action, object) SELECT 'gateway', 'delivery.claim', id FROM claimed WHERE state = %(queued)s
+)
+SELECT id, token FROM claimed ORDER BY turn
+"""
+
+
+def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta) -> list[tuple[str, UUID]]:
+    """Take what is due, in turn from each agency and no more than its window leaves free.
+
+    *windows*: ``{agency: calls in flight at once}``. A waiting row becomes queued under a new token; a
+    queued one whose lease is over keeps its token and is rung for again; an uncertain or delivered one is
+    to be asked about. Rows that another process is claiming are passed over. Returns ``(id, token)``.
+    """
+    assert DELIVERY[State.WAITING, Move.CLAIM] is State.QUEUED
+    rows = tx.all(
+        CLAIM,
+        {
+            "agencies": list(windows), "windows": list(windows.values()), "most": most, "lease": lease,
+            "waiting": State.WAITING, "queued": State.QUEUED,
+        },
+    )  # fmt: skip
+    return [(row["id"], row["token"]) for row in rows]
+
+
+def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:
+    """Deliveries whose worker was sending when its lease ended: it may have died after the bytes left."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE state = 'sending' AND due_at <= now() ORDER BY due_at LIMIT %(most)s "
+        "FOR UPDATE SKIP LOCKED",
+        {"most": most},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def peek(tx: Tx, identifier: str, token: UUID) -> Delivery | None:
+    """As held_by(), without the lock: for taking the locks before it in order."""
+    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s", {"id": identifier, "token": token})
+    return Delivery.of_row(row) if row else None
+
+
+def held_by(tx: Tx, identifier: str, token: UUID) -> Delivery | None:
+    """The delivery, locked, if *token* holds it; else None: another has it, or had it."""
+    row = tx.one(
+        "SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s FOR UPDATE",
+        {"id": identifier, "token": token},
+    )
+    return Delivery.of_row(row) if row else None
+
+
+def lock(tx: Tx, identifier: str) -> Delivery:
+    """The delivery, locked. Raises NotFound."""
+    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": identifier})
+    if row is None:
+        raise NotFound(
+            f"there is no delivery {identifier}" if ids.valid(identifier, "del") else "that is not a delivery's id"
+        )
+    return Delivery.of_row(row)
+
+
+def take(tx: Tx, delivery: Delivery, *, asked: bool = False, polled: bool = False, until: datetime) -> Delivery:
+    """Hold a locked *delivery* under a new token while it is asked about; its state stays."""
+    row = tx.one(
+        "UPDATE deliveries SET token = %(token)s, due_at = %(until)s, asks = asks + %(asked)s, polls = polls + %(polled)s "
+        "WHERE id = %(id)s RETURNING *",
+        {"id": delivery.id, "token": uuid4(), "until": until, "asked": int(asked), "polled": int(polled)},
+    )
+    assert row is not None
+    return Delivery.of_row(row)
+
+
+def let_go(tx: Tx, delivery: Delivery, due_at: datetime | None) -> None:
+    """Give up a hold without a change of state; look again at *due_at*, or never."""
+    tx.run(
+        "UPDATE deliveries SET token = NULL, due_at = %(due_at)s WHERE id = %(id)s AND token = %(token)s",
+        {"id": delivery.id, "token": delivery.token, "due_at": due_at},
+    )
+
+
+def set_status(tx: Tx, delivery: Delivery, status: Status, *, reason: Reason | None, at: datetime, by: str) -> Delivery:
+    """Move the public status of a locked *delivery*, with its audit row and event."""
+    row = tx.one(
+        "UPDATE deliveries SET status = %(status)s, reason = %(reason)s, status_at = %(at)s, updated_at = clock_timestamp() "
+        "WHERE id = %(id)s RETURNING *",
+        {"id": delivery.id, "status": status, "reason": reason, "at": at},
+    )
+    assert row is not None
+    moved = Delivery.of_row(row)
+    audit.write(tx, by, "delivery.status", delivery.id, status=status)
+    tell(tx, moved, "delivery.status")
+    return moved
+
+
+def _reference_where(delivery: str) -> str:
+    return f"deliveries.reference:{delivery}"
+
+
+def keep_reference(tx: Tx, delivery: Delivery, reference: str) -> None:
+    """Seal the agency's own reference beside the referral; find it again by a blind index."""
+    tx.run(
+        "UPDATE deliveries SET reference = %(sealed)s, reference_index = %(index)s WHERE id = %(id)s "
+        "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s)",
+        {
+            "id": delivery.id,
+            "agency": delivery.agency,
+            "sealed": referrals.key(tx, delivery.referral).seal(reference.encode(), _reference_where(delivery.id)),
+            "index": tx.vault.blind("reference", f"{delivery.agency}:{reference}"),
+        },
+    )
+
+
+def reference(tx: Tx, delivery: Delivery) -> str | None:
+    """The agency's own reference, in the clear."""
+    if delivery.reference is None:
+        return None
+    return referrals.key(tx, delivery.referral).open(delivery.reference, _reference_where(delivery.id)).decode()
+
+
+def find(tx: Tx, agency: str, *, key: str | None, reference: str | None) -> Delivery | None:
+    """One of *agency*'s own referrals by our key or its reference, locked."""
+    index = tx.vault.blind("reference", f"{agency}:{reference}") if reference else None
+    row = tx.one(
+        "SELECT * FROM deliveries WHERE agency = %(agency)s AND kind = 'referral' "
+        "AND (id = %(key)s OR reference_index = %(index)s) ORDER BY id = %(key)s DESC LIMIT 1 FOR UPDATE",
+        {"agency": agency, "key": key, "index": index},
+    )
+    return Delivery.of_row(row) if row else None
+
+
+def of_consent(tx: Tx, consent: str) -> list[Delivery]:
+    """Every referral's delivery that rests on *consent*, locked, in one order for everybody."""
+    rows = tx.all(
+        "SELECT deliveries.* FROM deliveries JOIN referrals ON referrals.id = deliveries.referral "
+        "WHERE referrals.consent = %(consent)s AND deliveries.kind = 'referral' ORDER BY deliveries.id FOR UPDATE OF deliveries",
+        {"consent": consent},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
+    """What is held until *delivery* is settled, locked."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE of = %(of)s AND state = 'held' ORDER BY id FOR UPDATE", {"of": delivery}
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def of_referral(tx: Tx, referral: str, *, hub: str) -> list[Delivery]:
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE referral = %(referral)s AND hub = %(hub)s ORDER BY created_at, agency",
+        {"referral": referral, "hub": hub},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def search(
+    tx: Tx,
+    *,
+    hub: str | None = None,
+    agency: str | None = None,
+    states: Sequence[State] = (),
+    before: tuple[datetime, str] | None = None,
+    limit: int = 50,
+) -> list[Delivery]:
+    """Newest first. *before*: the (created_at, id) of the last one seen, for the next page."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE (%(hub)s::text IS NULL OR hub = %(hub)s) "
+        "AND (%(agency)s::text IS NULL OR agency = %(agency)s) "
+        "AND (%(states)s::text[] = '{}' OR state = ANY(%(states)s)) "
+        "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "
+        "ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        {
+            "hub": hub, "agency": agency, "states": [str(state) for state in states],
+            "at": before[0] if before else None, "id": before[1] if before else None, "limit": limit,
+        },
+    )  # fmt: skip
+    return [Delivery.of_row(row) for row in rows]
+
+
+def note_attempt(tx: Tx, delivery: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> None:
+    """Keep what one exchange with the agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
+    tx.run(
+        "INSERT INTO attempts (delivery, kind, outcome, code, seconds) VALUES (%(id)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
+        {"id": delivery.id, "kind": kind, "outcome": outcome, "code": code, "seconds": seconds},
+    )
+
+
+def attempts(tx: Tx, delivery: str) -> list[dict[str, Any]]:
+    return tx.all(
+        "SELECT kind, outcome, code, seconds, at FROM attempts WHERE delivery = %(id)s ORDER BY id", {"id": delivery}
+    )
+
+
+def first_seen(tx: Tx, agency: str, callback: str) -> bool:
+    """Whether this is the first time that *agency*'s callback of this id arrives; remembers it."""
+    return bool(
+        tx.run(
+            "INSERT INTO callbacks (agency, id) VALUES (%(agency)s, %(id)s) ON CONFLICT DO NOTHING",
+            {"agency": agency, "id": callback},
+        )
+    )
+
+
+def totals(tx: Tx) -> list[dict[str, Any]]:
+    """``{agency, state, count, oldest}`` for every agency and state that has any; *oldest*: when the oldest was queued."""
+    return tx.all(
+        "SELECT agency, state, count(*) AS count, min(created_at) AS oldest FROM deliveries GROUP BY agency, state ORDER BY agency, state"
+    )
+
+
+def oldest_undelivered(tx: Tx) -> timedelta | None:
+    """The age of the oldest delivery that is not settled, held and uncertain ones too."""
+    row = tx.one(
+        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE state = ANY(%(states)s)",
+        {"states": [str(state) for state in UNDELIVERED]},
+    )
+    age: timedelta | None = row["age"] if row else None
+    return age
+
+
+def stop_polling(tx: Tx, identifier: str) -> None:
+    """Nothing more is expected of a delivered referral."""
+    tx.run(
+        "UPDATE deliveries SET due_at = NULL, token = NULL WHERE id = %(id)s AND state = 'delivered'",
+        {"id": identifier},
+    )
+
+
+def get(tx: Tx, identifier: str) -> Delivery:
+    """The delivery, not locked. Raises NotFound."""
+    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s", {"id": identifier})
+    if row is None:
+        raise NotFound(
+            f"there is no delivery {identifier}" if ids.valid(identifier, "del") else "that is not a delivery's id"
+        )
+    return Delivery.of_row(row)

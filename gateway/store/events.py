@@ -1,0 +1,51 @@
+"""What a hub is told: ids, states and codes, in an order without gaps.
+
+A row's position is given by whoever reads or ticks next, under a lock, and only to committed rows.
+A reader that keeps the last position it saw therefore misses nothing: a serial number alone would
+let a late commit slip in behind it.
+"""
+
+from typing import Any
+
+from .session import Tx
+
+LOCK = 7_203_003
+
+
+def place(tx: Tx) -> int:
+    """Give positions to the rows that have none, oldest first. Returns how many."""
+    if tx.one("SELECT 1 FROM events WHERE position IS NULL LIMIT 1") is None:
+        return 0
+    tx.run("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": LOCK})
+    return tx.run(
+        "UPDATE events SET position = new.position FROM ("
+        "  SELECT id, (SELECT coalesce(max(position), 0) FROM events) + row_number() OVER (ORDER BY id) AS position"
+        "  FROM events WHERE position IS NULL) AS new "
+        "WHERE events.id = new.id"
+    )
+
+
+def after(tx: Tx, hub: str, position: int, limit: int) -> list[dict[str, Any]]:
+    """The next *limit* events of *hub* after *position*, in order."""
+    return tx.all(
+        "SELECT * FROM events WHERE hub = %(hub)s AND position > %(position)s ORDER BY position LIMIT %(limit)s",
+        {"hub": hub, "position": position, "limit": limit},
+    )
+
+
+def of_referral(tx: Tx, hub: str, referral: str) -> list[dict[str, Any]]:
+    """The timeline of one referral."""
+    return tx.all(
+        "SELECT * FROM events WHERE referral = %(referral)s AND hub = %(hub)s ORDER BY at, id",
+        {"hub": hub, "referral": referral},
+    )
+
+
+def write(tx: Tx, kind: str, *, hub: str, referral: str, **fields: Any) -> None:
+    """One event. *fields*: delivery, agency, state, status, reason, code."""
+    names = ("delivery", "agency", "state", "status", "reason", "code")
+    tx.run(
+        "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code) VALUES "
+        "(%(hub)s, %(type)s, %(referral)s, %(delivery)s, %(agency)s, %(state)s, %(status)s, %(reason)s, %(code)s)",
+        {"hub": hub, "type": kind, "referral": referral, **{name: fields.get(name) for name in names}},
+    )

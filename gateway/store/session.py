@@ -1,0 +1,86 @@
+"""Connections and transactions."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from gateway.errors import GatewayError, Misconfigured
+from gateway.vault import Vault
+
+
+class StoreUnavailable(GatewayError):
+    """The database does not answer. Nothing was done."""
+
+
+@dataclass(frozen=True)
+class Tx:
+    """One open transaction, and the vault that seals what it stores."""
+
+    connection: psycopg.Connection[DictRow]
+    vault: Vault
+
+    def all(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> list[DictRow]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def one(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> DictRow | None:
+        return self.connection.execute(sql, values).fetchone()
+
+    def run(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> int:
+        """Returns the number of rows changed."""
+        return self.connection.execute(sql, values).rowcount
+
+    def now(self) -> datetime:
+        """The database's clock, this instant: every process goes by the same one."""
+        row = self.one("SELECT clock_timestamp() AS now")
+        assert row is not None
+        now: datetime = row["now"]
+        return now
+
+
+class Store:
+    """The database and the vault, for one process. Thread-safe; close it at the end."""
+
+    def __init__(self, url: str, vault: Vault, size: int = 20) -> None:
+        self.url, self.vault = url, vault
+        self._pool = ConnectionPool(
+            plain_url(url), min_size=1, max_size=size, open=False, timeout=10,
+            connection_class=psycopg.Connection[DictRow],
+            kwargs={"row_factory": dict_row, "application_name": "referral-gateway"},
+            check=ConnectionPool.check_connection, name="store",
+        )  # fmt: skip
+
+    def open(self) -> "Store":
+        """Connect. Raises Misconfigured if the database cannot be reached."""
+        try:
+            self._pool.open(wait=True, timeout=10)
+        except (PoolTimeout, psycopg.Error):
+            self._pool.close()
+            raise Misconfigured("setting database_url: the database does not answer there") from None
+        return self
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        Raises StoreUnavailable when there is no connection to be had. Errors of the database are
+        raised without their texts, which quote values.
+        """
+        try:
+            with self._pool.connection() as connection:
+                yield Tx(connection, self.vault)
+        except (PoolTimeout, psycopg.OperationalError):
+            raise StoreUnavailable("the database does not answer") from None
+
+
+def plain_url(url: str) -> str:
+    """*url* as libpq takes it, without SQLAlchemy's driver name."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,0 +1,57 @@
+"""REST: an adapter's request, put on the wire."""
+
+import time
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+from gateway_sdk import Reply, RestRequest
+
+from gateway.errors import NotSent
+
+from . import auth
+from .target import Target
+from .transport import exchange
+
+RESERVED = {"host", "authorization", "content-length", "transfer-encoding", "connection", "cookie", "accept-encoding"}
+
+
+def send(request: RestRequest, target: Target, extra_headers: Mapping[str, str]) -> Reply:
+    """As :func:`gateway.wire.send`. A 401 was certainly not accepted: it is tried once more with a new token."""
+    deadline = time.monotonic() + target.deadline
+    address, headers, body = build(request, target)
+    headers |= extra_headers
+    reply = exchange(target, request.method, address, body, {**headers, **auth.headers(target, deadline)}, deadline)
+    if reply.status == 401 and auth.forget(target):
+        reply = exchange(target, request.method, address, body, {**headers, **auth.headers(target, deadline)}, deadline)
+    return reply
+
+
+def build(request: RestRequest, target: Target) -> tuple[str, dict[str, str], bytes]:
+    """Address, headers and body. Raises NotSent("request_unbuildable") for what must not leave as it is."""
+    try:
+        body = request.body()
+    except (TypeError, ValueError):
+        raise NotSent("request_unbuildable") from None
+    headers = {"Accept": "application/json", **({"Content-Type": "application/json"} if body else {})}
+    for name, value in request.headers.items():
+        if name.lower() in RESERVED or not _clean(name) or not _clean(value):
+            raise NotSent("request_unbuildable")
+        headers = {known: kept for known, kept in headers.items() if known.lower() != name.lower()} | {name: value}
+    if request.idempotency_key:
+        headers["Idempotency-Key"] = request.idempotency_key
+    return address(target.base_url, request.path, request.query), headers, body
+
+
+def address(base: str, path: str, query: Mapping[str, str]) -> str:
+    """*path* under *base*, and nowhere else. Raises NotSent("request_unbuildable")."""
+    plain = path.startswith("/") and not path.startswith("//") and _clean(path) and path.isascii()
+    if not plain or any(sign in path for sign in " \\?#@") or ".." in path.split("/") or "%2e" in path.lower():
+        raise NotSent("request_unbuildable")
+    whole = base + path + (f"?{urlencode(query)}" if query else "")
+    if urlsplit(whole)[:2] != urlsplit(base)[:2]:
+        raise NotSent("request_unbuildable")
+    return whole
+
+
+def _clean(text: str) -> bool:
+    return text.isprintable() and text.strip() == text

@@ -1,0 +1,204 @@
+"""Bytes out, bytes in: one deadline for the whole exchange, a cap on replies, no redirects, no proxies.
+
+Built on requests and urllib3, whose timeouts hold for each read only: the socket is wrapped so that
+every wait is cut to what is left of the deadline, and so that it is known whether a byte was written.
+"""
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+from gateway_sdk import Reply
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from gateway.errors import MaybeSent, NotSent
+
+from .target import Target
+
+IDLE = 4.0  # seconds; most servers keep a connection for five or more, so a kept one is not found closed
+CHUNK = 65536
+
+
+@dataclass
+class Exchange:
+    """The conversation of this thread: when it must be over, and whether anything was written."""
+
+    deadline: float  # of time.monotonic()
+    wrote: bool = False
+
+    def left(self) -> float:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the deadline has passed")
+        return remaining
+
+
+class _Local(threading.local):
+    exchange = Exchange(0.0)
+    session: requests.Session | None = None
+
+
+_local = _Local()
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket, each wait cut to what is left of the deadline."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(_local.exchange.left())
+        count: int = self._sock.recv_into(buffer)
+        return count
+
+
+class _Socket:
+    """A connected socket that keeps to the thread's Exchange. Everything else is the socket's own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def sendall(self, data: Any) -> None:
+        self._sock.settimeout(_local.exchange.left())
+        _local.exchange.wrote = True
+        self._sock.sendall(data)
+
+    def makefile(self, mode: str, *args: Any, **kwargs: Any) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._sock), CHUNK)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class _Plain(HTTPConnection):
+    idle_since = 0.0
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _Socket(self.sock)
+
+
+class _Secure(HTTPSConnection):
+    idle_since = 0.0
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _Socket(self.sock)
+
+
+class _KeepsFresh:
+    """A kept connection that has been idle for long is opened anew: the other side may be closing it."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if connection.sock is not None and time.monotonic() - connection.idle_since > IDLE:
+            connection.close()
+        return connection
+
+    def _put_conn(self, connection: Any) -> None:
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
+class _PlainPool(_KeepsFresh, HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(_KeepsFresh, HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+
+def _session() -> requests.Session:
+    """One for each thread: sharing one costs locks, and its connections would be used by turns."""
+    if _local.session is None:
+        session = requests.Session()
+        session.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment
+        session.headers.clear()
+        adapter = _Adapter(pool_connections=64, pool_maxsize=1, max_retries=0)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        _local.session = session
+    return _local.session
+
+
+def exchange(target: Target, method: str, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
+    """One HTTP request and its reply. *deadline*: of time.monotonic(). Raises NotSent, MaybeSent."""
+    _local.exchange = now = Exchange(deadline)
+    certificate = (str(target.client_certificate), str(target.client_key)) if target.client_certificate else None
+    try:
+        timeout = now.left()
+        response = _session().request(
+            method, url, data=body or None,
+            headers={"User-Agent": "referral-gateway", "Accept-Encoding": "identity", **headers},
+            timeout=timeout, allow_redirects=False, stream=True,
+            verify=str(target.ca_file) if target.ca_file else True, cert=certificate,
+        )  # fmt: skip
+        try:
+            return _read(response, target.max_reply)
+        finally:
+            response.close()
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, UnicodeError) as error:
+        raise _explain(error, now) from None
+
+
+def _read(response: requests.Response, most: int) -> Reply:
+    if 300 <= response.status_code < 400:
+        raise MaybeSent("redirected")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise MaybeSent("reply_unreadable")
+    body = bytearray()
+    while chunk := response.raw.read(CHUNK, decode_content=False):
+        body += chunk
+        if len(body) > most:
+            raise MaybeSent("reply_too_large")
+    return Reply(response.status_code, headers, bytes(body))
+
+
+def _explain(error: Exception, exchange: Exchange) -> NotSent | MaybeSent:
+    """The honest word for *error*: by what was written, then by what happened."""
+    kinds = _chain(error)
+    if not exchange.wrote:
+        if kinds & {"SSLError", "SSLCertVerificationError", "SSLEOFError"}:
+            return NotSent("tls_failed")
+        if "NameResolutionError" in kinds:
+            return NotSent("name_unknown")
+        if kinds & {"ConnectionError", "NewConnectionError", "ConnectTimeoutError", "ProtocolError"} or isinstance(
+            error, OSError
+        ):
+            return NotSent("connect_failed")
+        return NotSent("request_unbuildable")
+    if time.monotonic() >= exchange.deadline or kinds & {"TimeoutError", "ReadTimeoutError", "ReadTimeout"}:
+        return MaybeSent("timeout")
+    return MaybeSent("reply_truncated" if "IncompleteRead" in kinds else "connection_lost")
+
+
+def _chain(error: BaseException | None) -> set[str]:
+    """The type names of *error* and of everything it wraps."""
+    found: set[str] = set()
+    todo: list[Any] = [error]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, BaseException) and type(one).__name__ not in found:
+            found.add(type(one).__name__)
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found

@@ -1,0 +1,122 @@
+"""The delivery process: Celery carries every attempt, the clock rings for it.
+
+A message holds a delivery's id and its token, nothing else. Whatever the broker loses, repeats or
+delays is repaired from the rows, so that ``memory://`` is enough inside one process.
+"""
+
+import threading
+from typing import Any
+from uuid import UUID
+
+import celery
+from celery import bootsteps, signals
+from kombu.entity import Queue
+
+from . import logs, plugins
+from .delivery import attempt, outbox
+from .delivery.room import PostRoom
+from .settings import Settings
+from .store.session import Store, StoreUnavailable
+from .vault import Vault
+
+log = logs.get()
+
+QUEUE = "deliveries"
+
+
+def build(settings: Settings, room: PostRoom) -> celery.Celery:
+    """The Celery application. Its one task is ``attempt(id, token)``."""
+    durable = not settings.broker_url.startswith("memory")
+    app = celery.Celery("gateway", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(QUEUE, queue_arguments={"x-queue-type": "quorum"} if durable else None)],
+        task_default_queue=QUEUE,
+        task_default_queue_type="quorum" if durable else "classic",
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.threads,
+        worker_pool="threads",
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,  # nobody steers a worker through the broker
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=settings.lease.total_seconds(),
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"confirm_publish": True} if durable else {"polling_interval": 0.02},
+    )
+
+    @app.task(name="attempt")  # type: ignore[untyped-decorator]  # celery has no types
+    def _attempt(identifier: str, token: str) -> None:
+        try:
+            attempt.run(room, identifier, UUID(token))
+        except StoreUnavailable:
+            log.warning(
+                "the database does not answer; the lease will end and it will be tried again", delivery=identifier
+            )
+        except Exception as error:  # the row repairs it; a traceback here would quote data
+            log.error("attempt failed", delivery=identifier, exc_info=error)
+
+    app.steps["worker"].add(_clock(room, _attempt))
+    return app
+
+
+def _clock(room: PostRoom, task: Any) -> type[bootsteps.StartStopStep]:
+    """The clock, as a part of the worker: it starts with it and stops before it drains."""
+
+    def ring(identifier: str, token: UUID) -> None:
+        task.apply_async((identifier, str(token)), argsrepr="", kwargsrepr="")
+
+    class Clock(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+        requires = {"celery.worker.components:Pool"}
+
+        def __init__(self, parent: Any, **options: Any) -> None:
+            super().__init__(parent, **options)
+            self.stopping = threading.Event()
+            self.thread = threading.Thread(target=self._run, name="clock", daemon=True)
+
+        def start(self, parent: Any) -> None:
+            self.thread.start()
+
+        def stop(self, parent: Any) -> None:
+            self.stopping.set()
+            self.thread.join(timeout=10)
+
+        def _run(self) -> None:
+            while not self.stopping.is_set():
+                rung = _round(room, ring)
+                if not rung:
+                    self.stopping.wait(room.settings.tick.total_seconds())
+
+    return Clock
+
+
+def _round(room: PostRoom, ring: outbox.Bell) -> int:
+    """One tick that survives whatever happens: the next one looks again."""
+    try:
+        return outbox.tick(room, ring)
+    except StoreUnavailable:
+        log.warning("the database does not answer; trying again")
+    except Exception as error:  # the broker may be away; a clock that stops loses referrals
+        log.error("tick failed", exc_info=error)
+    return 0
+
+
+def run(settings: Settings) -> None:
+    """Deliver until told to stop (SIGTERM): what is in flight is finished, nothing new is taken."""
+    assert settings.database_url is not None
+    assert settings.master_key is not None
+    signals.setup_logging.connect(lambda **_: logs.configure(settings.log_level), weak=False)
+    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), settings.pool).open()
+    room = PostRoom(store, plugins.load(settings), settings)
+    app = build(settings, room)
+    try:
+        app.worker_main(
+            ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        )
+    finally:
+        store.close()
