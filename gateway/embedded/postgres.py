@@ -120,6 +120,8 @@ class Postgres:
 
     def destroy(self) -> None:
         """Stop it and remove its data. There is no way back."""
+        while self._locks:
+            self._locks.pop().close()
         if self.running():
             self._run("pg_ctl", "stop", "-w", "-D", self.data, "-m", "immediate")
         shutil.rmtree(self.home, ignore_errors=True)

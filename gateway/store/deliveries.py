@@ -103,13 +103,15 @@ def move(
         "  status = coalesce(%(status)s, status), "
         "  status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END, "
         "  attempts = attempts + %(attempt)s, "
-        "  failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END, asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp() "
+        "  failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END, "
+        "  asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp() "
         "WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING *",
         {
             "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
             "held": delivery.token, "token": uuid4() if hold else None, "status": status,
             "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
             "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
+            "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
         },
     )  # fmt: skip
     if row is None:

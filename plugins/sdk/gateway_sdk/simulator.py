@@ -14,6 +14,7 @@ received in memory, in the clear: it is for synthetic data only and listens on 1
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import queue
@@ -70,7 +71,9 @@ class Response:
 
     @classmethod
     def json(cls, status: int, value: Any, content_type: str = "application/json", **headers: str) -> Self:
-        return cls(status, json.dumps(value).encode(), content_type, {k.replace("_", "-"): v for k, v in headers.items()})
+        return cls(
+            status, json.dumps(value).encode(), content_type, {k.replace("_", "-"): v for k, v in headers.items()}
+        )
 
 
 @dataclass
@@ -175,7 +178,9 @@ class Simulator:
         return f"{self.url}/{site or self.sites[0]}"
 
     def start(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name=f"{self.name}-simulator").start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True, name=f"{self.name}-simulator"
+        ).start()
         threading.Thread(target=self._tell, daemon=True, name=f"{self.name}-callbacks").start()
         return self
 
@@ -230,7 +235,9 @@ class Simulator:
                     case = self.find(wanted["site"], reference=wanted["reference"])
                     if case is None:
                         return Response.json(404, {"title": "no such case"})
-                    self.advance(case, Status(wanted["status"]), Reason(wanted["reason"]) if wanted.get("reason") else None)
+                    self.advance(
+                        case, Status(wanted["status"]), Reason(wanted["reason"]) if wanted.get("reason") else None
+                    )
                 case "DELETE", "/_simulator":
                     self.received.clear()
                     self.cases.clear()
@@ -322,17 +329,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main(kind: type[Simulator]) -> None:
     """The command line of ``python -m your_adapter.simulator``. Runs until interrupted."""
-    parser = argparse.ArgumentParser(description=kind.__doc__, epilog="Faults: " + "; ".join(f"{k}: {v}" for k, v in FAULTS.items()))
+    parser = argparse.ArgumentParser(
+        description=kind.__doc__, epilog="Faults: " + "; ".join(f"{k}: {v}" for k, v in FAULTS.items())
+    )
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one and prints it")
     parser.add_argument("--site", action="append", default=[], help="an agency to play; repeat for several")
     parser.add_argument("--callback-base", help="the gateway's address, to tell it of changes")
-    parser.add_argument("--auto", action="append", default=[], type=Status, help="a status every new case moves to by itself; repeat")
+    parser.add_argument(
+        "--auto", action="append", default=[], type=Status, help="a status every new case moves to by itself; repeat"
+    )
     parser.add_argument("--auto-delay", type=float, default=0.3, help="seconds between those")
     options = parser.parse_args()
     simulator = kind(tuple(options.site), options.callback_base, tuple(options.auto), options.auto_delay, options.port)
     with simulator:
         print(f"{kind.name} simulator on {simulator.url}, playing {', '.join(simulator.sites)}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass

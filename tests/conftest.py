@@ -1,0 +1,82 @@
+"""Real servers for every test: a private PostgreSQL, and the agencies' simulators."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from gateway import plugins
+from gateway.delivery.room import PostRoom
+from gateway.embedded import Postgres
+from gateway.settings import Settings
+from gateway.store import callers, schema
+from gateway.store.session import Store
+from gateway.vault import Vault, generate
+from tests.support import Agencies, agencies_running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server of our own, faster than a durable one; its data is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="gw-") as folder:
+        server = Postgres(Path(folder), durable=False)
+        server.start()
+        try:
+            schema.upgrade(server.url)
+            yield server
+        finally:
+            server.destroy()
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: Postgres) -> Callable[[], str]:
+    """Makes a database with current tables and returns its address."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_gateway TEMPLATE postgres")
+
+    def make() -> str:
+        name = f"test_{uuid4().hex[:12]}"
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_gateway")  # type: ignore[arg-type]
+        return postgres.url.replace("///postgres?", f"///{name}?")
+
+    return make
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    return new_database()
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    opened = Store(database, Vault(generate()), 10).open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def agencies() -> Iterator[Agencies]:
+    """The three simulators, for the whole run; see the fixture room for a clean one."""
+    with agencies_running() as running:
+        yield running
+
+
+@pytest.fixture
+def room(store: Store, agencies: Agencies) -> Iterator[PostRoom]:
+    """A post room on a fresh database and forgetful simulators."""
+    agencies.forget()
+    settings = Settings(**agencies.settings())
+    with store.begin() as tx:
+        callers.add_hub(tx, "glasgow-hub", by="test")
+        callers.add_hub(tx, "highland-hub", by="test")
+    yield PostRoom(store, plugins.load(settings), settings)
+    agencies.forget()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests last, so that a simple mistake shows soon."""
+    items.sort(key=lambda item: bool({"walks", "faults"} & set(item.path.parts)))

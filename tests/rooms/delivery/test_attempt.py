@@ -1,0 +1,244 @@
+"""One attempt after another, driven by hand: no Celery here, real servers everywhere."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gateway import intake
+from gateway.delivery import attempt, decisions, outbox
+from gateway.delivery.room import PostRoom
+from gateway.policy.lifecycle import State
+from gateway.store import audit, consents, deliveries
+from gateway.store.callers import Caller
+from gateway.store.deliveries import Delivery
+from gateway_sdk import Status
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
+
+HUB = Caller("glasgow-hub")
+
+
+def submit(room: PostRoom, *agencies: str, **changes: Any) -> tuple[str, str]:
+    """Returns the ids of consent and referral."""
+    with room.store.begin() as tx:
+        agreed = consents.save(tx, consent(), hub=HUB.hub)
+    draft = referral(agreed, *agencies, **changes)
+    return agreed, intake.submit(room.store, room.agencies, draft, json.dumps(draft).encode(), f"key {agreed}", HUB)
+
+
+def work(room: PostRoom, rounds: int = 1) -> int:
+    """Tick, and carry out at once what is rung for. Returns how many."""
+    rung: list[Any] = []
+    for _ in range(rounds):
+        outbox.tick(room, lambda identifier, token: rung.append((identifier, token)))
+        while rung:
+            attempt.run(room, *rung.pop(0))
+    return len(rung)
+
+
+def make_due(room: PostRoom) -> None:
+    """Let the time pass that anything waits for."""
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET due_at = now() WHERE due_at IS NOT NULL AND token IS NULL")
+
+
+def of(room: PostRoom, identifier: str, kind: str = "referral") -> dict[str, Delivery]:
+    with room.store.begin() as tx:
+        found = deliveries.of_referral(tx, identifier, hub=HUB.hub)
+    return {delivery.agency: delivery for delivery in found if delivery.kind == kind}
+
+
+def until(room: PostRoom, identifier: str, agency: str, *states: State) -> Delivery:
+    for _ in range(12):
+        work(room)
+        found = of(room, identifier)[agency]
+        if found.state in states:
+            return found
+        make_due(room)
+    raise AssertionError(f"{agency} stays {found.state} ({found.code})")
+
+
+def test_a_referral_reaches_all_three_once(room: PostRoom, agencies: Agencies) -> None:
+    _, identifier = submit(room)
+    work(room)
+    found = of(room, identifier)
+    assert {agency: delivery.state for agency, delivery in found.items()} == {
+        HOUSING: State.DELIVERED,
+        SOCIAL_SECURITY: State.DELIVERED,
+        HEALTH: State.DELIVERED,
+    }
+    for agency, delivery in found.items():
+        [case] = agencies[agency].cases.values()
+        assert (case.key, case.times) == (delivery.id, 1)
+        with room.store.begin() as tx:
+            assert deliveries.reference(tx, delivery) == case.reference
+
+
+@pytest.mark.parametrize("agency", [HOUSING, SOCIAL_SECURITY, HEALTH])
+@pytest.mark.parametrize("fault", ["unavailable", "busy"])
+def test_an_agency_that_is_closed_is_tried_again(
+    room: PostRoom, agencies: Agencies, agency: str, fault: str
+) -> None:
+    agencies[agency].fail_next(fault, times=2)
+    _, identifier = submit(room, agency)
+    work(room)
+    assert of(room, identifier)[agency].state is State.WAITING
+    delivered = until(room, identifier, agency, State.DELIVERED)
+    assert delivered.attempts == 3
+    assert len(agencies[agency].cases) == 1
+
+
+@pytest.mark.parametrize("agency", [HOUSING, SOCIAL_SECURITY, HEALTH])
+@pytest.mark.parametrize("fault", ["drop", "truncate", "garbage"])
+def test_an_uncertain_send_is_resolved_and_held_once(
+    room: PostRoom, agencies: Agencies, agency: str, fault: str
+) -> None:
+    agencies[agency].fail_next(fault)
+    _, identifier = submit(room, agency)
+    work(room)
+    assert of(room, identifier)[agency].state is State.ASKING
+    until(room, identifier, agency, State.DELIVERED)
+    [case] = agencies[agency].cases.values()
+    assert case.times == (1 if agency == SOCIAL_SECURITY else 2)  # asked about, or sent again under its key
+
+
+def test_a_send_that_never_arrived_is_sent_again_after_asking(room: PostRoom, agencies: Agencies) -> None:
+    agencies[SOCIAL_SECURITY].fail_next("error")  # a page of HTML with status 503: not a business fault
+    _, identifier = submit(room, SOCIAL_SECURITY)
+    work(room)
+    assert of(room, identifier)[SOCIAL_SECURITY].code == "HTTP 503"
+    until(room, identifier, SOCIAL_SECURITY, State.DELIVERED)
+    assert len(agencies[SOCIAL_SECURITY].cases) == 1
+
+
+def test_when_every_retry_fails_it_is_dead_and_can_be_replayed(room: PostRoom, agencies: Agencies) -> None:
+    agencies[HOUSING].fail_next("unavailable", times=4)
+    _, identifier = submit(room, HOUSING)
+    dead = until(room, identifier, HOUSING, State.DEAD)
+    assert (dead.attempts, dead.code, dead.due_at) == (4, "HTTP 503", None)
+    assert decisions.replay(room, dead.id, by="admin:a", reason="they are back", dry_run=True).state is State.DEAD
+    decisions.replay(room, dead.id, by="admin:a", reason="they are back")
+    assert until(room, identifier, HOUSING, State.DELIVERED).attempts == 5
+    assert len(agencies[HOUSING].cases) == 1
+
+
+def test_a_refusal_tells_why(room: PostRoom) -> None:
+    _, identifier = submit(room, HOUSING, housing={"situation": "own-tenancy-at-risk", "lost_on": "2099-01-01"})
+    work(room)
+    refused = of(room, identifier)[HOUSING]
+    assert (refused.state, refused.code, refused.status) == (State.REFUSED, "not_threatened", Status.DECLINED)
+
+
+def test_consent_is_asked_again_at_the_moment_of_sending(room: PostRoom, agencies: Agencies) -> None:
+    agreed, identifier = submit(room, HOUSING)
+    rung: list[Any] = []
+    outbox.tick(room, lambda *bell: rung.append(bell))
+    with room.store.begin() as tx:  # as if withdrawn by a path that does not touch deliveries
+        tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": agreed})
+    for bell in rung:
+        attempt.run(room, *bell)
+    stopped = of(room, identifier)[HOUSING]
+    assert (stopped.state, stopped.code, stopped.attempts) == (State.WITHDRAWN, "consent_withdrawn", 0)
+    assert not agencies[HOUSING].received
+
+
+def test_a_withdrawal_stops_what_waits_and_follows_what_arrived(room: PostRoom, agencies: Agencies) -> None:
+    agencies[HOUSING].fail_next("unavailable", times=9)
+    agreed, identifier = submit(room)
+    work(room)
+    decisions.withdraw_consent(room, agreed, HUB)
+    found = of(room, identifier)
+    assert found[HOUSING].state is State.WITHDRAWN
+    assert {found[SOCIAL_SECURITY].status, found[HEALTH].status} == {Status.CANCELLATION_REQUESTED}
+    work(room)
+    taken = of(room, identifier, "withdrawal")
+    assert {agency: delivery.state for agency, delivery in taken.items()} == {
+        SOCIAL_SECURITY: State.DELIVERED,
+        HEALTH: State.DELIVERED,
+    }
+    for agency in (SOCIAL_SECURITY, HEALTH):
+        [case] = agencies[agency].cases.values()
+        assert (case.status, case.document) == (Status.WITHDRAWN, None)
+        assert of(room, identifier)[agency].status is Status.WITHDRAWN
+    assert not agencies[HOUSING].cases
+
+
+def test_a_withdrawal_waits_for_an_uncertain_referral(room: PostRoom, agencies: Agencies) -> None:
+    agencies[HOUSING].fail_next("drop")
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    decisions.withdraw_consent(room, agreed, HUB)
+    assert of(room, identifier, "withdrawal")[HOUSING].state is State.HELD
+    make_due(room)
+    work(room, rounds=3)
+    make_due(room)
+    work(room, rounds=3)
+    [case] = agencies[HOUSING].cases.values()
+    assert (case.status, case.times) == (Status.WITHDRAWN, 1)
+    assert of(room, identifier, "withdrawal")[HOUSING].state is State.DELIVERED
+
+
+def test_a_token_serves_once(room: PostRoom, agencies: Agencies) -> None:
+    _, identifier = submit(room, HOUSING)
+    rung: list[Any] = []
+    outbox.tick(room, lambda *bell: rung.append(bell))
+    for bell in rung * 3:
+        attempt.run(room, *bell)
+    assert of(room, identifier)[HOUSING].attempts == 1
+    assert next(iter(agencies[HOUSING].cases.values())).times == 1
+
+
+def test_a_lost_bell_is_rung_again_under_the_same_token(room: PostRoom) -> None:
+    submit(room, HOUSING)
+    first: list[Any] = []
+    outbox.tick(room, lambda *bell: first.append(bell))
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET due_at = now()")
+    second: list[Any] = []
+    outbox.tick(room, lambda *bell: second.append(bell))
+    assert first == second
+    assert len(first) == 1
+
+
+def test_a_worker_that_died_while_sending_leaves_a_doubt_not_a_resend(room: PostRoom, agencies: Agencies) -> None:
+    _, identifier = submit(room, HOUSING)
+    with room.store.begin() as tx:  # as a worker leaves it that was killed after it began
+        tx.run(
+            "UPDATE deliveries SET state = 'sending', token = gen_random_uuid(), due_at = now() - interval '1 s'"
+        )
+    work(room)
+    found = of(room, identifier)[HOUSING]
+    assert (found.state, found.code) == (State.ASKING, "abandoned")
+    assert not agencies[HOUSING].received
+
+
+def test_an_agency_gets_no_more_calls_at_once_than_its_window(room: PostRoom) -> None:
+    for _ in range(12):
+        submit(room, HOUSING)
+    rung: list[Any] = []
+    outbox.tick(room, lambda *bell: rung.append(bell))
+    outbox.tick(room, lambda *bell: rung.append(bell))
+    assert len(rung) == room.agencies[HOUSING].settings.window
+
+
+def test_the_audit_chain_holds_and_a_changed_row_is_named(room: PostRoom) -> None:
+    submit(room)
+    work(room)
+    with room.store.begin() as tx:
+        verdict = audit.verify(tx)
+        assert verdict.broken is None
+        assert verdict.rows > 10
+        tx.run("ALTER TABLE audit DISABLE TRIGGER ALL")
+        tx.run("UPDATE audit SET actor = 'nobody' WHERE position = 7")
+        changed = audit.verify(tx)
+        row = tx.one("SELECT id FROM audit WHERE position = 7")
+        assert row is not None
+        assert (changed.rows, changed.broken) == (6, row["id"])
+        tx.run("DELETE FROM audit WHERE position = 4")
+        assert audit.verify(tx).rows == 3
+
+
+def test_leases_outlive_deadlines(room: PostRoom) -> None:
+    assert all(agency.deadline < room.settings.lease for agency in room.agencies.values())
+    assert room.settings.lease > timedelta(seconds=1)

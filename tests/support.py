@@ -1,0 +1,146 @@
+"""What several tests need: the simulators, their configuration, and documents to send."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway_housing import simulator as housing
+from gateway_nhs import simulator as nhs
+from gateway_sdk.simulator import Simulator
+from gateway_social_security import simulator as social_security
+
+HOUSING, SOCIAL_SECURITY, HEALTH = "glasgow-housing", "social-security", "glasgow-health"
+PURPOSES = {HOUSING: "housing", SOCIAL_SECURITY: "social-security", HEALTH: "health-care"}
+ALL_CATEGORIES = [
+    "request", "identity", "identifier", "communication", "contact", "safety", "household", "children", "address",
+    "housing", "immigration", "income", "health", "support",
+]  # fmt: skip
+
+CREDENTIALS: dict[str, dict[str, str]] = {
+    "housing": {
+        "client_id": housing.DEMO_CLIENT_ID,
+        "client_secret": housing.DEMO_CLIENT_SECRET,
+        "callback_secret": housing.DEMO_CALLBACK_SECRET,
+    },
+    "social_security": {
+        "username": social_security.DEMO_USERNAME,
+        "password": social_security.DEMO_PASSWORD,
+    },
+    "nhs": {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.DEMO_CALLBACK_TOKEN},
+}
+AREAS = ["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
+
+
+@dataclass(frozen=True)
+class Agencies:
+    """The simulators, by the agency each plays."""
+
+    simulators: Mapping[str, Simulator]
+
+    def __getitem__(self, agency: str) -> Simulator:
+        return self.simulators[agency]
+
+    def forget(self) -> None:
+        for simulator in self.simulators.values():
+            with simulator.lock:
+                simulator.received.clear()
+                simulator.cases.clear()
+                simulator.faults.clear()
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Settings of a gateway for these agencies, with short pauses."""
+        adapters = {HOUSING: "housing", SOCIAL_SECURITY: "social_security", HEALTH: "nhs"}
+        agencies = {
+            name: {
+                "adapter": adapter,
+                "base_url": self[name].base_url(name),
+                "areas": AREAS if name == SOCIAL_SECURITY else ["glasgow"],
+                "credentials": CREDENTIALS[adapter],
+                "deadline": "3s",
+            }
+            for name, adapter in adapters.items()
+        }
+        quick = {
+            "retry": ["0.1s", "0.2s", "0.4s"], "retry_least": "0.1s", "retry_most": "0.5s", "jitter": 0,
+            "ask": ["0.1s", "0.2s", "0.4s"], "poll": ["0.2s"], "tick": "0.02s", "lease": "10s",
+        }  # fmt: skip
+        return {**quick, "agencies": agencies, **changes}
+
+
+@contextmanager
+def agencies_running(**options: Any) -> Iterator[Agencies]:
+    """The three simulators on loopback; *options* go to each."""
+    kinds = {
+        HOUSING: housing.HousingSimulator,
+        SOCIAL_SECURITY: social_security.SocialSecuritySimulator,
+        HEALTH: nhs.NhsSimulator,
+    }
+    running = {name: kind((name,), **options).start() for name, kind in kinds.items()}
+    try:
+        yield Agencies(running)
+    finally:
+        for simulator in running.values():
+            simulator.stop()
+
+
+def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -> dict[str, Any]:
+    """A consent record; *recipients*: ``{agency: categories}``, all of everything by default."""
+    now = datetime.now(UTC)
+    chosen = recipients if recipients is not None else dict.fromkeys(PURPOSES, ALL_CATEGORIES)
+    return {
+        "subject": "GLA-7Q2M",
+        "given": {
+            "at": (now - timedelta(hours=1)).isoformat(),
+            "method": "spoken",
+            "recorded_by": "Support worker 12",
+            "wording_version": "2026-01",
+        },
+        "permits": [
+            {"recipients": [agency], "purposes": [PURPOSES[agency]], "categories": categories}
+            for agency, categories in chosen.items()
+        ],
+        "ends_at": (now + timedelta(days=30)).isoformat(),
+        **changes,
+    }
+
+
+REFERRAL: dict[str, Any] = {
+    "subject": "GLA-7Q2M",
+    "area": "glasgow",
+    "urgency": "stat",
+    "referrer": {"service": "Women's hub, Glasgow", "worker": {"name": "Support worker 12", "phone": "0141 496 0000"}},
+    "person": {
+        "name": {"given": "Ileana", "family": "Exemplu"},
+        "birth_date": "1994-05-17",
+        "chi_number": "1705941265",
+        "language": {"preferred": "ro", "interpreter_needed": True},
+    },
+    "contact": {
+        "phone": {
+            "number": "07700 900123",
+            "safe_to_call": True,
+            "safe_to_text": False,
+            "safe_to_leave_voicemail": False,
+            "caller_may_say": "Say you are calling about a parcel.",
+        },
+        "email": {"address": "unsafe@example.org", "safe_to_use": False},
+    },
+    "household": {"children": [{"name": "Example Child", "birth_date": "2019-02-03", "lives_with_her": True}]},
+    "housing": {"situation": "accommodation-tied-to-exploitation", "areas_to_avoid": ["Example Street"]},
+    "income": {"has_own_bank_account": False},
+    "health": {"needs": ["A check-up"], "mental_health": "Cannot sleep."},
+}
+
+
+def referral(consent_id: str, *agencies: str, **changes: Any) -> dict[str, Any]:
+    """A referral to *agencies*, to all three by default."""
+    requests: list[dict[str, Any]] = [
+        {"agency": name, "purpose": PURPOSES[name], "ask": f"Help from {name}."} for name in agencies or PURPOSES
+    ]
+    for request in requests:
+        if request["agency"] == SOCIAL_SECURITY:
+            request["benefits"] = ["scottish-child-payment"]
+    return {**deepcopy(REFERRAL), "consent": consent_id, "requests": requests, **changes}
