@@ -5,11 +5,14 @@ delays is repaired from the rows, so that ``memory://`` is enough inside one pro
 """
 
 import threading
+import warnings
 from typing import Any
 from uuid import UUID
 
 import celery
 from celery import bootsteps, signals
+from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning
 from kombu.entity import Queue
 
 from . import logs, plugins
@@ -114,9 +117,8 @@ def run(settings: Settings) -> None:
     store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), settings.pool).open()
     room = PostRoom(store, plugins.load(settings), settings)
     app = build(settings, room)
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # about root: our messages are JSON, never pickle
     try:
-        app.worker_main(
-            ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat"]
-        )
+        Worker(app=app, quiet=True, loglevel=settings.log_level, without_gossip=True, without_mingle=True).start()
     finally:
         store.close()

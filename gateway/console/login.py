@@ -1,7 +1,9 @@
 """Logging in and out."""
 
+import secrets
 import threading
 from datetime import timedelta
+from functools import cache
 from typing import Annotated
 
 from argon2 import PasswordHasher
@@ -15,16 +17,21 @@ from .pages import COOKIE, OwnForm, Room, render
 
 router = APIRouter(include_in_schema=False)
 hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106, low-memory profile
-NOBODY = hasher.hash("nobody has this password")
 LASTING = timedelta(hours=8)
 _one_at_a_time = threading.Lock()  # guessing costs memory and time; not all of ours at once
+
+
+@cache
+def nobody() -> str:
+    """A hash that no password has."""
+    return hasher.hash(secrets.token_urlsafe())
 
 
 def matches(stored: str | None, password: str) -> bool:
     """Whether *password* is the one; an unknown name takes as long as a wrong password."""
     with _one_at_a_time:
         try:
-            return hasher.verify(stored or NOBODY, password) and stored is not None
+            return hasher.verify(stored or nobody(), password) and stored is not None
         except (VerifyMismatchError, InvalidHashError):
             return False
 

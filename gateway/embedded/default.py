@@ -36,7 +36,7 @@ def database(settings: Settings) -> Iterator[Settings]:
         return
     folder = settings.data_folder or default_folder()
     with Postgres(folder) as postgres:
-        key = settings.master_key or _kept_key(postgres.home)
+        key = settings.master_key or _kept_key(folder)
         schema.upgrade(postgres.url)
         yield settings.model_copy(
             update={"database_url": postgres.url, "master_key": key, "data_folder": folder}, deep=False
@@ -47,6 +47,7 @@ def _kept_key(folder: Path) -> object:
     """The master key kept beside the data, made on the first start."""
     from pydantic import SecretStr
 
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "master.key"
     if not path.exists():
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

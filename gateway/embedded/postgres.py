@@ -62,9 +62,9 @@ class Postgres:
         self.durable = durable
         self._locks: list[Any] = []
         self._account = _account() if os.geteuid() == 0 else None
-        home = self.folder
-        if self._account and not home.is_relative_to(SYSTEM_FOLDER):
-            home = SYSTEM_FOLDER / hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+        home = self.folder / "postgresql"
+        if self._account:  # it cannot look into the folder, which may be root's alone
+            home = SYSTEM_FOLDER / "clusters" / hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
         self.home = home
         self.data, self.log = home / "data", home / "postgresql.log"
 
@@ -130,7 +130,8 @@ class Postgres:
     def _prepare(self) -> None:
         """The folders, private to whoever runs the server. Only new folders get a mode."""
         if self._account:
-            SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for folder in (SYSTEM_FOLDER, self.home.parent):
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         for folder in (self.home, self.socket):
             if not folder.exists():
                 folder.mkdir(mode=0o700, parents=True)

@@ -1,0 +1,1 @@
+"""Synthetic referrals, and the demo that sends them."""
