@@ -77,6 +77,7 @@ class Settings(BaseSettings):
 
     database_url: str | None = None  # none: the embedded default starts a private PostgreSQL
     broker_url: str = "memory://"  # the doorbell; memory is enough inside one delivery process
+    broker_queue: str = "deliveries"  # so that several gateways can share a broker
     master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key
     data_folder: Path | None = None  # of the embedded default
     host: str = "127.0.0.1"

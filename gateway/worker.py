@@ -24,16 +24,14 @@ from .vault import Vault
 
 log = logs.get()
 
-QUEUE = "deliveries"
-
 
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
     """The Celery application. Its one task is ``attempt(id, token)``."""
     durable = not settings.broker_url.startswith("memory")
     app = celery.Celery("gateway", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(QUEUE, queue_arguments={"x-queue-type": "quorum"} if durable else None)],
-        task_default_queue=QUEUE,
+        task_queues=[Queue(settings.broker_queue, queue_arguments={"x-queue-type": "quorum"} if durable else None)],
+        task_default_queue=settings.broker_queue,
         task_default_queue_type="quorum" if durable else "classic",
         task_serializer="json",
         accept_content=["json"],

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from gateway_sdk import Status
 
 from gateway import intake
 from gateway.delivery import attempt, decisions, outbox
@@ -13,7 +14,6 @@ from gateway.policy.lifecycle import State
 from gateway.store import audit, consents, deliveries
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
-from gateway_sdk import Status
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
 
 HUB = Caller("glasgow-hub")
@@ -77,9 +77,7 @@ def test_a_referral_reaches_all_three_once(room: PostRoom, agencies: Agencies) -
 
 @pytest.mark.parametrize("agency", [HOUSING, SOCIAL_SECURITY, HEALTH])
 @pytest.mark.parametrize("fault", ["unavailable", "busy"])
-def test_an_agency_that_is_closed_is_tried_again(
-    room: PostRoom, agencies: Agencies, agency: str, fault: str
-) -> None:
+def test_an_agency_that_is_closed_is_tried_again(room: PostRoom, agencies: Agencies, agency: str, fault: str) -> None:
     agencies[agency].fail_next(fault, times=2)
     _, identifier = submit(room, agency)
     work(room)
@@ -204,9 +202,7 @@ def test_a_lost_bell_is_rung_again_under_the_same_token(room: PostRoom) -> None:
 def test_a_worker_that_died_while_sending_leaves_a_doubt_not_a_resend(room: PostRoom, agencies: Agencies) -> None:
     _, identifier = submit(room, HOUSING)
     with room.store.begin() as tx:  # as a worker leaves it that was killed after it began
-        tx.run(
-            "UPDATE deliveries SET state = 'sending', token = gen_random_uuid(), due_at = now() - interval '1 s'"
-        )
+        tx.run("UPDATE deliveries SET state = 'sending', token = gen_random_uuid(), due_at = now() - interval '1 s'")
     work(room)
     found = of(room, identifier)[HOUSING]
     assert (found.state, found.code) == (State.ASKING, "abandoned")

@@ -10,7 +10,11 @@ from gateway.policy.consent import Consent, Grant, Permit, WhyNot, decide, parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-AGENCIES, PURPOSES, CATEGORIES = ["a", "b", "c"], ["housing", "health-care"], ["identity", "contact", "health", "income"]
+AGENCIES, PURPOSES, CATEGORIES = (
+    ["a", "b", "c"],
+    ["housing", "health-care"],
+    ["identity", "contact", "health", "income"],
+)
 
 names = st.frozensets(st.sampled_from(AGENCIES), min_size=1)
 times = st.integers(-48, 48).map(lambda hours: NOW + hours * HOUR)
@@ -94,7 +98,12 @@ def test_a_permit_ends_with_the_whole_consent_at_the_latest() -> None:
         "subject": "S-1",
         "given": {"at": "2026-01-01T00:00:00Z"},
         "permits": [
-            {"recipients": ["a"], "purposes": ["housing"], "categories": ["identity"], "ends_at": "2027-01-01T00:00:00Z"}
+            {
+                "recipients": ["a"],
+                "purposes": ["housing"],
+                "categories": ["identity"],
+                "ends_at": "2027-01-01T00:00:00Z",
+            }
         ],
         "ends_at": "2026-06-01T00:00:00Z",
     }

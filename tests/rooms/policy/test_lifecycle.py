@@ -1,6 +1,7 @@
 """Both state machines, as tables."""
 
 import pytest
+from gateway_sdk import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from gateway.policy.lifecycle import (
     after,
     status_may_become,
 )
-from gateway_sdk import Status
 
 ENDS = {State.DELIVERED, State.WITHDRAWN}
 

@@ -9,11 +9,15 @@ from gateway.policy.retry import Schedule, next_time
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 pauses = st.lists(st.integers(0, 100_000).map(lambda s: timedelta(seconds=s)), min_size=1, max_size=8)
-schedules = st.builds(Schedule, pauses, st.floats(0, 0.9), st.just(timedelta(seconds=60)), st.just(timedelta(days=1)), st.booleans())
+schedules = st.builds(
+    Schedule, pauses, st.floats(0, 0.9), st.just(timedelta(seconds=60)), st.just(timedelta(days=1)), st.booleans()
+)
 
 
 @given(schedules, st.integers(1, 20), st.floats(0, 1, exclude_max=True), st.booleans(), st.none() | st.floats(0, 1e9))
-def test_the_schedule_is_kept(schedule: Schedule, failures: int, spread: float, busy: bool, retry_after: float | None) -> None:
+def test_the_schedule_is_kept(
+    schedule: Schedule, failures: int, spread: float, busy: bool, retry_after: float | None
+) -> None:
     due = next_time(schedule, failures, NOW, spread, busy=busy, retry_after=retry_after)
     if failures > len(schedule.pauses) and not schedule.repeat_last:
         assert due is None

@@ -39,7 +39,11 @@ def test_a_key_opens_for_its_own_record_and_master_only() -> None:
 
 def test_the_blind_index_is_stable_per_column_and_key() -> None:
     assert VAULT.blind("subject", "GLA-1") == VAULT.blind("subject", "GLA-1")
-    others = {VAULT.blind("reference", "GLA-1"), VAULT.blind("subject", "GLA-2"), Vault(generate()).blind("subject", "GLA-1")}
+    others = {
+        VAULT.blind("reference", "GLA-1"),
+        VAULT.blind("subject", "GLA-2"),
+        Vault(generate()).blind("subject", "GLA-1"),
+    }
     assert VAULT.blind("subject", "GLA-1") not in others
     assert len(others) == 3
 
