@@ -6,12 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import __version__, console, logs, plugins
+from . import __version__, console, logs
 from .api import agencies, consents, deliveries, events, health, problems, referrals, updates
-from .delivery.room import PostRoom
+from .delivery.room import PostRoom, open_room
 from .settings import Settings
-from .store.session import Store
-from .vault import Vault
 
 DESCRIPTION = (
     "Hubs submit referrals here and read what became of them. Every referral rests on a consent record; "
@@ -24,15 +22,6 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-
-
-def open_room(settings: Settings) -> PostRoom:
-    """The database and the agencies of *settings*. Raises Misconfigured."""
-    assert settings.database_url is not None
-    assert settings.master_key is not None
-    loaded = plugins.load(settings)
-    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), settings.pool).open()
-    return PostRoom(store, loaded, settings)
 
 
 def build(room: PostRoom) -> ASGIApp:

@@ -66,7 +66,7 @@ def opened() -> Iterator["PostRoom"]:
 
     logs.configure("WARNING")
     with embedded.database(settings.load()) as ready:
-        from .app import open_room
+        from .delivery.room import open_room
 
         room = open_room(ready)
         try:

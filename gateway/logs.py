@@ -7,6 +7,7 @@ Logs of libraries are kept from the loggers named here, without their exception 
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from types import TracebackType
@@ -92,33 +93,35 @@ class _Libraries(logging.Filter):
         return True
 
 
+_LIBRARIES = _Libraries()
+_COMMON: list[Any] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _tell_exceptions,
+]
+# From the first import on: an unconfigured structlog would print tracebacks with their variables.
+structlog.configure(
+    processors=[*_COMMON, _known_keys, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
+
+
 def configure(level: str = "INFO") -> None:
     """Send everything to standard error: for people on a terminal, else as JSON."""
-    common: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _tell_exceptions,
-    ]
     human = sys.stderr.isatty()
     renderer: Any = structlog.dev.ConsoleRenderer(colors=True) if human else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(lambda record: record.name == "gateway" or _LIBRARIES.filter(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_COMMON],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _known_keys, renderer],
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-
-
-_LIBRARIES = _Libraries()
+    sys.excepthook = silence
+    threading.excepthook = lambda args: silence(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def get() -> Any:
@@ -126,7 +129,7 @@ def get() -> Any:
     return structlog.stdlib.get_logger("gateway")
 
 
-def silence(error: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+def silence(error: type[BaseException], value: BaseException | None, trace: TracebackType | None) -> None:
     """An excepthook that tells type and place only."""
-    value.__traceback__ = trace
-    print(f"gateway: {error.__name__} at {place(value)}", file=sys.stderr)
+    where = place(value.with_traceback(trace)) if value else "an unknown place"
+    print(f"gateway: {error.__name__} at {where}", file=sys.stderr)

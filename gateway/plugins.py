@@ -74,6 +74,9 @@ def _check(name: str, adapter: type[sdk.Adapter]) -> None:
     try:
         for pointer in adapter.needs.pointers:
             gateway_schemas.categories_under(pointer)
+            cut = [channel for channel in gateway_schemas.channels() if pointer.startswith(channel + "/")]
+            if cut:
+                raise Misconfigured(f"adapter {name}: its need {pointer} cuts a channel; it must ask for {cut[0]}")
     except gateway_schemas.UnknownPointer as error:
         raise Misconfigured(f"adapter {name}: its need {error} is not in the referral schema") from None
 

@@ -15,12 +15,11 @@ from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 from kombu.entity import Queue
 
-from . import logs, plugins
+from . import logs
 from .delivery import attempt, outbox
-from .delivery.room import PostRoom
+from .delivery.room import PostRoom, open_room
 from .settings import Settings
-from .store.session import Store, StoreUnavailable
-from .vault import Vault
+from .store.session import StoreUnavailable
 
 log = logs.get()
 
@@ -51,7 +50,7 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         broker_transport_options={"confirm_publish": True} if durable else {"polling_interval": 0.02},
     )
 
-    @app.task(name="attempt")  # type: ignore[untyped-decorator]  # celery has no types
+    @app.task(name="attempt", shared=False)  # type: ignore[untyped-decorator]  # celery has no types
     def _attempt(identifier: str, token: str) -> None:
         try:
             attempt.run(room, identifier, UUID(token))
@@ -62,15 +61,21 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         except Exception as error:  # the row repairs it; a traceback here would quote data
             log.error("attempt failed", delivery=identifier, exc_info=error)
 
-    app.steps["worker"].add(_clock(room, _attempt))
+    app.steps["worker"].add(_clock(room, bell(app)))
     return app
 
 
-def _clock(room: PostRoom, task: Any) -> type[bootsteps.StartStopStep]:
-    """The clock, as a part of the worker: it starts with it and stops before it drains."""
+def bell(app: celery.Celery) -> outbox.Bell:
+    """Rings for a delivery: publishes its id and token, and nothing else."""
 
     def ring(identifier: str, token: UUID) -> None:
-        task.apply_async((identifier, str(token)), argsrepr="", kwargsrepr="")
+        app.tasks["attempt"].apply_async((identifier, str(token)), argsrepr="", kwargsrepr="", shadow="attempt")
+
+    return ring
+
+
+def _clock(room: PostRoom, ring: outbox.Bell) -> type[bootsteps.StartStopStep]:
+    """The clock, as a part of the worker: it starts with it and stops before it drains."""
 
     class Clock(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
         requires = {"celery.worker.components:Pool"}
@@ -109,14 +114,11 @@ def _round(room: PostRoom, ring: outbox.Bell) -> int:
 
 def run(settings: Settings) -> None:
     """Deliver until told to stop (SIGTERM): what is in flight is finished, nothing new is taken."""
-    assert settings.database_url is not None
-    assert settings.master_key is not None
     signals.setup_logging.connect(lambda **_: logs.configure(settings.log_level), weak=False)
-    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), settings.pool).open()
-    room = PostRoom(store, plugins.load(settings), settings)
-    app = build(settings, room)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # about root: our messages are JSON, never pickle
+    room = open_room(settings)
     try:
+        app = build(settings, room)
         Worker(app=app, quiet=True, loglevel=settings.log_level, without_gossip=True, without_mingle=True).start()
     finally:
-        store.close()
+        room.store.close()

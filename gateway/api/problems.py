@@ -63,6 +63,15 @@ def install(app: FastAPI) -> None:
         detail = "The gateway cannot reach its database; nothing was taken. Send the same request again."
         return response(503, "unavailable", "Try again later", detail, {"Retry-After": "5"})
 
+    @app.exception_handler(Exception)
+    async def _mistake(request: Request, error: Exception) -> JSONResponse:
+        return _internal()
+
+
+def _internal() -> JSONResponse:
+    detail = "Something went wrong inside the gateway. Nothing was taken unless an earlier answer said so."
+    return response(500, "internal", "Internal error", detail)
+
 
 class Guard:
     """The outermost layer: bodies over *limit* bytes are refused, and what nobody caught becomes a plain 500."""
@@ -100,8 +109,7 @@ class Guard:
             route = getattr(scope.get("route"), "path", None)
             log.error("request failed", method=scope["method"], route=route, exc_info=error)
             if not started:
-                detail = "Something went wrong inside the gateway. Nothing was taken unless an earlier answer said so."
-                await response(500, "internal", "Internal error", detail)(scope, receive, send)
+                await _internal()(scope, receive, send)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body may have {self.limit} bytes at most.")

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from gateway import plugins
 from gateway.plugins import Agency
 from gateway.policy.retry import Schedule, next_time
 from gateway.settings import Settings
 from gateway.store.session import Store
+from gateway.vault import Vault
 from gateway.wire import Target
 
 
@@ -59,3 +61,12 @@ class PostRoom:
             return None
         schedule = Schedule(self.settings.poll, self.settings.jitter, repeat_last=True)
         return next_time(schedule, polls + 1, now, random.random())
+
+
+def open_room(settings: Settings) -> PostRoom:
+    """The database and the agencies of complete *settings*; close its store at the end. Raises Misconfigured."""
+    assert settings.database_url is not None
+    assert settings.master_key is not None
+    agencies = plugins.load(settings)
+    vault = Vault(settings.master_key.get_secret_value())
+    return PostRoom(Store(settings.database_url, vault, settings.pool).open(), agencies, settings)

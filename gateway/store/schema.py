@@ -1,41 +1,61 @@
 """Bringing the database's tables up to date, with alembic."""
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, pool
+from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from gateway.errors import Misconfigured
 
+from .session import plain_url
+
 LOCK = 7_203_001  # one migration at a time, whoever starts first
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
-def _config(url: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", "gateway:store/migrations")
-    config.attributes["url"] = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return config
+def head() -> str:
+    """The revision that this version needs: the last of the files, which are numbered."""
+    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
 
 
-def upgrade(url: str, to: str = "head") -> None:
-    """Apply what is missing, up to revision *to*. Safe to run from several processes at once."""
-    command.upgrade(_config(url), to)
-
-
-def downgrade(url: str, to: str) -> None:
-    """Go back to revision *to*; ``base`` removes everything."""
-    command.downgrade(_config(url), to)
+def current(url: str) -> str | None:
+    """The revision of the database at *url*; None without tables. Raises Misconfigured."""
+    try:
+        with psycopg.connect(plain_url(url), connect_timeout=10) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    except psycopg.OperationalError:
+        raise Misconfigured("setting database_url: the database does not answer there") from None
+    return row[0] if row else None
 
 
 def require_current(url: str) -> None:
     """Raises Misconfigured unless the tables are those of this version."""
-    config = _config(url)
-    engine = create_engine(config.attributes["url"], poolclass=pool.NullPool)
-    with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    wanted = ScriptDirectory.from_config(config).get_current_head()
-    if found != wanted:
+    found = current(url)
+    if found != head():
         raise Misconfigured(
-            f"the database is at revision {found or 'none'}, this version needs {wanted}: run gateway migrate"
+            f"the database is at revision {found or 'none'}, this version needs {head()}: run gateway migrate"
         )
+
+
+def upgrade(url: str, to: str = "head") -> None:
+    """Apply what is missing, up to revision *to*. Safe to run from several processes at once."""
+    if to != "head" or current(url) != head():
+        _alembic("upgrade", url, to)
+
+
+def downgrade(url: str, to: str) -> None:
+    """Go back to revision *to*; ``base`` removes everything."""
+    _alembic("downgrade", url, to)
+
+
+def _alembic(verb: str, url: str, to: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "gateway:store/migrations")
+    config.attributes["url"] = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    run: Any = getattr(command, verb)
+    run(config, to)

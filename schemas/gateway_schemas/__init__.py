@@ -27,6 +27,7 @@ __all__ = [
     "agency_view",
     "categories",
     "categories_under",
+    "channels",
     "consent_categories",
     "covers",
     "keep",
@@ -59,7 +60,7 @@ def consent_categories() -> frozenset[str]:
 
 def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """*schema* with its ``$ref`` followed. What stands beside the ``$ref`` wins."""
-    while "$ref" in schema:
+    while "$ref" in schema:  # a reference without a document is to the referral schema
         document, _, path = schema["$ref"].partition("#")
         target: Any = load(document.rsplit("/", 1)[-1].removesuffix(".json") if document else "referral")
         for part in path.strip("/").split("/"):
@@ -100,6 +101,13 @@ def leaves(name: str = "view") -> Mapping[str, Mapping[str, Any]]:
     """``{pointer: leaf schema}`` for the agency's view, or for the schema called *name*."""
     schema = view_schema() if name == "view" else load(name)
     return dict(_walk(schema, ""))
+
+
+@cache
+def channels() -> tuple[str, ...]:
+    """The pointers of the ways to contact her. Each is asked for whole, so that its rules travel with it."""
+    contact = view_schema()["properties"]["contact"]["properties"]
+    return tuple(f"/contact/{name}" for name, schema in contact.items() if "safeWhen" in schema)
 
 
 def categories_under(pointer: str) -> frozenset[str]:

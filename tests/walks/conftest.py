@@ -6,25 +6,22 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import requests
 import yaml
 
 from gateway.embedded.supervisor import gateway, wait_ready
-from gateway.store import callers, schema
+from gateway.store import callers
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
+from tests import servers
 from tests.support import Agencies, agencies_running
-
-POSTGRES = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
-RABBITMQ = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 
 
 def free_port() -> int:
@@ -96,24 +93,12 @@ class Gateway:
         return found
 
 
-def reachable(url: str, default_port: int) -> bool:
-    parts = requests.compat.urlparse(url)
-    try:
-        socket.create_connection((parts.hostname, parts.port or default_port), 2).close()
-    except OSError:
-        return False
-    return True
-
-
 @pytest.fixture(params=["embedded", "servers"])
 def house(request: pytest.FixtureRequest) -> str:
     """Which parts: the embedded ones, or PostgreSQL and RabbitMQ with two workers."""
     kind: str = request.param
     if kind == "servers":
-        missing = [url for url, port in ((POSTGRES, 5432), (RABBITMQ, 5672)) if not reachable(url, port)]
-        if missing and not os.environ.get("CI"):
-            pytest.skip(f"no server at {missing[0]}: set GATEWAY_TEST_DATABASE_URL and GATEWAY_TEST_BROKER_URL")
-        assert not missing, f"no server at {missing[0]}"
+        servers.require(servers.POSTGRES, servers.RABBITMQ)
     return kind
 
 
@@ -127,10 +112,9 @@ def walk(house: str, new_database: Callable[[], str], tmp_path: Path) -> Iterato
         if house == "embedded":
             url, broker, workers = new_database(), {}, ["delivery"]
         else:
-            url = stack.enter_context(server_database())
-            queue = f"test-{uuid4().hex[:8]}"
-            broker, workers = {"broker_url": RABBITMQ, "broker_queue": queue}, ["delivery", "delivery-2"]
-            stack.callback(forget_queue, queue)
+            url = stack.enter_context(servers.database())
+            broker = {"broker_url": servers.RABBITMQ, "broker_queue": stack.enter_context(servers.queue())}
+            workers = ["delivery", "delivery-2"]
         config = tmp_path / "gateway.yaml"
         config.write_text(yaml.safe_dump(agencies.settings(port=port, lease="4s", **broker)))
         key = generate()
@@ -140,7 +124,7 @@ def walk(house: str, new_database: Callable[[], str], tmp_path: Path) -> Iterato
             "GATEWAY_DATABASE_URL": url,
             "GATEWAY_MASTER_KEY": key,
         }
-        store = stack.enter_context(opened(url, key))
+        store = stack.enter_context(closing(Store(url, Vault(key), 4).open()))
         running = Gateway(base, store, agencies, environment, log=tmp_path / "gateway.log")
         with store.begin() as tx:
             running.key = callers.add_hub(tx, "glasgow-hub", by="test")
@@ -150,40 +134,6 @@ def walk(house: str, new_database: Callable[[], str], tmp_path: Path) -> Iterato
             running.start(name, "worker")
         assert wait_ready(base + "/readyz", 20), running.log.read_text()
         yield running
-
-
-class opened:  # noqa: N801  # a context manager, read like one
-    def __init__(self, url: str, key: str) -> None:
-        self.store = Store(url, Vault(key), 4).open()
-
-    def __enter__(self) -> Store:
-        return self.store
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.store.close()
-
-
-class server_database:  # noqa: N801
-    """A database of our own on the separate server."""
-
-    def __enter__(self) -> str:
-        self.name = f"gateway_{uuid4().hex[:12]}"
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {self.name}")  # type: ignore[arg-type]
-        url = POSTGRES.rsplit("/", 1)[0] + f"/{self.name}"
-        schema.upgrade(url)
-        return url
-
-    def __exit__(self, *exc_info: object) -> None:
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")  # type: ignore[arg-type]
-
-
-def forget_queue(name: str) -> None:
-    import kombu
-
-    with kombu.Connection(RABBITMQ) as connection:
-        connection.default_channel.queue_delete(name)
 
 
 def end(running: Gateway) -> None:

@@ -1,0 +1,72 @@
+"""What is on the broker: an id and a token, nothing else; and what becomes of it there."""
+
+import json
+from typing import Any
+
+import kombu
+import pytest
+
+from gateway import worker
+from gateway.delivery import outbox
+from gateway.delivery.room import PostRoom
+from gateway.settings import Settings
+from gateway.store.deliveries import Delivery
+from tests import servers
+from tests.rooms.delivery.test_attempt import of, submit
+from tests.support import Agencies
+from tests.walks.test_canary import document, secrets_of
+
+
+@pytest.fixture
+def rung(room: PostRoom, agencies: Agencies) -> Any:
+    """The raw messages of a tick, and the deliveries they ring for."""
+    servers.require(servers.RABBITMQ)
+    with servers.queue() as name:
+        settings = Settings(**agencies.settings(broker_url=servers.RABBITMQ, broker_queue=name))
+        app = worker.build(settings, room)
+        whole = document()
+        _, identifier = submit(
+            room, **{key: whole[key] for key in ("person", "contact", "household", "housing", "health")}
+        )
+        outbox.tick(room, worker.bell(app))
+        with kombu.Connection(servers.RABBITMQ) as connection:
+            channel = connection.default_channel
+            messages = []
+            while (message := channel.basic_get(name, no_ack=True)) is not None:
+                messages.append(message)
+            state = channel.queue_declare(name, passive=True)
+            assert state.queue == name
+        app.close()
+        yield messages, of(room, identifier)
+
+
+def test_a_message_is_an_id_and_a_token(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
+    messages, found = rung
+    held = {delivery.id: str(delivery.token) for delivery in found.values()}
+    bodies = [json.loads(message.body) for message in messages]
+    assert {tuple(body[0]) for body in bodies} == set(held.items())
+    assert all(body[1] == {} for body in bodies)
+
+
+def test_no_personal_data_is_in_a_message(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
+    messages, _ = rung
+    text = "\n".join(json.dumps([m.properties, m.headers, str(m.body)], default=str) for m in messages)
+    assert "attempt" in text
+    assert not [pointer for pointer, value in secrets_of(document()).items() if value in text]
+
+
+def test_messages_survive_a_restart_of_the_broker(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
+    messages, _ = rung
+    assert {message.properties["delivery_mode"] for message in messages} == {2}  # persistent, in a quorum queue
+
+
+def test_settings_that_keep_a_message_until_it_is_done(room: PostRoom) -> None:
+    conf = worker.build(room.settings, room).conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert not conf.worker_enable_remote_control
+    assert conf.accept_content == ["json"]
+    durable = worker.build(room.settings.model_copy(update={"broker_url": servers.RABBITMQ}), room).conf
+    assert durable.broker_transport_options["confirm_publish"]
+    assert durable.task_queues[0].queue_arguments == {"x-queue-type": "quorum"}

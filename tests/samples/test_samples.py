@@ -1,0 +1,118 @@
+"""The samples are synthetic, varied, and their expectations follow from their consent."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import gateway_schemas
+import pytest
+from gateway_housing import Housing
+from gateway_nhs import Nhs
+from gateway_sdk import Adapter
+from gateway_social_security import SocialSecurity
+
+from gateway.policy import contract
+from gateway.settings import AREAS
+from samples.demo import SITES
+from samples.load import FOLDER, Sample, load
+
+NOW = datetime.now(UTC)
+SAMPLES = load(NOW)
+ADAPTERS: dict[str, type[Adapter]] = {"housing": Housing, "social_security": SocialSecurity, "nhs": Nhs}
+AGENCIES = {site: (ADAPTERS[kind], areas) for kind, sites in SITES.items() for site, areas in sites.items()}
+PHONES = re.compile(r"0141 496 0\d{3}|0131 496 0\d{2,3}|07700 900\d{3}|01632 960 ?\d{3}")
+
+
+def ids(sample: Sample) -> str:
+    return sample.name
+
+
+def expected(sample: Sample) -> int:
+    """The answer that follows from documents and consent, worked out without the gateway."""
+    referral = {**sample.referral, "consent": "con_00000000000000000"}
+    asked = [request["agency"] for request in referral["requests"]]
+    if contract.problems("referral", referral) or any(
+        agency not in AGENCIES or referral["area"] not in AGENCIES[agency][1] for agency in asked
+    ):
+        return 422
+    for agency in asked:
+        view = gateway_schemas.agency_view(referral, agency)
+        if any(not gateway_schemas.keep(view, [need]) for need in AGENCIES[agency][0].needs.required):
+            return 422
+    return 202 if all(agreed(sample, agency) for agency in asked) else 403
+
+
+def agreed(sample: Sample, agency: str) -> bool:
+    consent, adapter = sample.consent, AGENCIES[agency][0]
+    required = {
+        category
+        for need in adapter.needs.required
+        for category in gateway_schemas.categories_under(need) & gateway_schemas.consent_categories()
+    }
+    if sample.withdraw or consent["subject"] != sample.referral["subject"]:
+        return False
+    if not datetime.fromisoformat(consent["given"]["at"]) <= NOW < datetime.fromisoformat(consent["ends_at"]):
+        return False
+    covered: set[str] = set()
+    for permit in consent["permits"]:
+        ends = datetime.fromisoformat(permit.get("ends_at", consent["ends_at"]))
+        if agency in permit["recipients"] and adapter.purpose in permit["purposes"] and ends > NOW:
+            covered |= set(permit["categories"])
+    return required <= covered
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=ids)
+def test_the_expectation_follows(sample: Sample) -> None:
+    assert sample.expect["answer"] == expected(sample)
+    assert not contract.problems("consent", sample.consent)
+    if sample.expect["answer"] == 202:
+        assert set(sample.expect["deliveries"]) == {request["agency"] for request in sample.referral["requests"]}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_sample_is_synthetic(path: Path) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    assert document["synthetic"] is True
+    text = json.dumps(document, ensure_ascii=False)
+    for number in re.findall(r'"(?:phone|number)": "([^"]+)"', text):
+        assert PHONES.fullmatch(number), number
+    assert not re.findall(r"[\w.]+@(?!example\.(?:org|com))[\w.]+", text)
+
+
+def test_they_are_many_and_varied() -> None:
+    assert len(SAMPLES) >= 40
+    assert {sample.referral["area"] for sample in SAMPLES} == set(AREAS)
+    assert len({sample.referral["person"]["language"]["preferred"] for sample in SAMPLES}) >= 12
+    reasons = {entry.get("reason", "category") for sample in SAMPLES for entry in sample.expect.get("missing", [])}
+    assert {"expired", "withdrawn", "not_recipient", "not_purpose", "other_subject", "not_yet", "category"} <= reasons
+    assert any("children" in sample.referral.get("household", {}) for sample in SAMPLES)
+    assert {request["agency"] for sample in SAMPLES for request in sample.referral["requests"]} >= set(AGENCIES)
+
+
+def test_times_are_relative_to_now() -> None:
+    later = load(NOW + timedelta(days=400))
+    assert [sample.name for sample in later if sample.expect["answer"] == 202]
+    for before, after in zip(SAMPLES, later, strict=True):
+        assert datetime.fromisoformat(after.consent["ends_at"]) - datetime.fromisoformat(
+            before.consent["ends_at"]
+        ) == timedelta(days=400)
+
+
+def test_the_table_is_in_step_with_the_files() -> None:
+    table = (FOLDER.parent / "README.md").read_text("utf-8")
+    assert [f"| {s.name} | {s.title} | {happens(s.expect)} |" for s in SAMPLES] == [
+        line for line in table.splitlines() if re.match(r"\| \d\d-", line)
+    ]
+
+
+def happens(expect: dict[str, Any]) -> str:
+    """What becomes of a sample, for the table."""
+    if expect["answer"] != 202:
+        return f"refused at the counter: {expect['problem']}"
+    ends = [
+        f"{agency} {wanted['state']}" + (f" ({wanted['code']})" if "code" in wanted else "")
+        for agency, wanted in expect["deliveries"].items()
+    ]
+    return ", ".join(ends)

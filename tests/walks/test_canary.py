@@ -1,0 +1,179 @@
+"""Every leaf of a referral has a value of its own; after a walk with failures, where are they all?
+
+At each agency exactly what it may have; nowhere else at all.
+"""
+
+import io
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import gateway_schemas
+import psutil
+import psycopg
+from gateway_sdk.simulator import Simulator
+from gateway_sdk.testing import filled
+from gateway_sdk.testing.documents import places
+
+from gateway.vault import Vault
+from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
+from tests.walks.conftest import Gateway
+
+CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
+"""What a value can be told by: free texts, e-mails, phones, subject, language, CHI number."""
+
+
+def document() -> dict[str, Any]:
+    """A referral to all three agencies, every leaf filled."""
+    whole: dict[str, Any] = filled(gateway_schemas.load("referral"))
+    ask = whole["requests"][0]
+    whole["requests"] = [
+        {**ask, "agency": agency, "purpose": purpose, "ask": f"CanaryAsk-{agency}", "benefits": ["universal-credit"]}
+        for agency, purpose in PURPOSES.items()
+    ]
+    whole["area"] = "glasgow"
+    whole["person"]["birth_date"], whole["person"]["chi_number"] = "1994-05-17", "1705941265"
+    whole["housing"]["lost_on"] = "2020-01-01"
+    return whole
+
+
+def secrets_of(referral: dict[str, Any]) -> dict[str, str]:
+    """``{pointer: text}`` of every leaf that is personal and can be told from others."""
+    leaves = gateway_schemas.leaves("referral")
+    found = {}
+    for pointer, value in places(referral):
+        template = "/".join("*" if part.isdigit() else part for part in pointer.split("/"))
+        schema = leaves[template]
+        if schema["dataCategory"] not in ("administrative",) and isinstance(value, str) and "enum" not in schema:
+            found[pointer] = value
+    return found
+
+
+def allowed(referral: dict[str, Any], agency: str, consented: list[str], room: Any) -> set[str]:
+    """The texts that *agency* may have, by the schema alone."""
+    free = {code for code, category in gateway_schemas.categories().items() if not category["needsConsent"]}
+    needs = room.agencies[agency].adapter.needs
+    kept = gateway_schemas.keep(gateway_schemas.agency_view(referral, agency), needs.pointers, {*consented, *free})
+    return {value for _, value in places(kept) if isinstance(value, str)}
+
+
+def dump(url: str) -> str:
+    """Everything the database holds, as its own dump of plain text would show it."""
+    text = []
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            buffer = io.BytesIO()
+            with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as copy:  # type: ignore[arg-type]
+                for part in copy:
+                    buffer.write(part)
+            text.append(buffer.getvalue().decode())
+        text += [str(row[0]) for row in connection.execute("SELECT query FROM pg_stat_activity").fetchall()]
+    assert sum(map(len, text)) > 5000
+    return "\n".join(text)
+
+
+def arguments_and_environment(walk: Gateway) -> str:
+    found = []
+    for process in walk.processes.values():
+        seen = psutil.Process(process.pid)
+        found += [*seen.cmdline(), *seen.environ().values()]
+    return "\n".join(found)
+
+
+def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway) -> None:
+    from gateway import plugins, settings
+
+    referral = document()
+    secrets = secrets_of(referral)
+    assert len(secrets) > 60
+    consented = [category for category in ALL_CATEGORIES if category not in ("safety", "children")]
+    record = consent(dict.fromkeys(PURPOSES, consented))
+    record["subject"], record["given"]["recorded_by"] = referral["subject"], "CanaryRecorder"
+    for agency, fault in (
+        (HOUSING, "drop"),
+        (SOCIAL_SECURITY, "garbage"),
+        (HEALTH, "truncate"),
+        (HOUSING, "unavailable"),
+    ):
+        walk.agencies[agency].fail_next(fault)
+
+    agreed = walk.consent(record)
+    answer = walk.submit({**referral, "consent": agreed})
+    walk.settled(answer)
+    refusals = [
+        walk.call("POST", "/v1/referrals", json=spoilt, headers={"Idempotency-Key": str(number)}).text
+        for number, spoilt in enumerate(spoilt_documents(referral, agreed, walk))
+    ]
+
+    os.environ["GATEWAY_CONFIG"] = walk.environment["GATEWAY_CONFIG"]
+    try:
+        loaded = settings.load(database_url="", master_key=None)
+    finally:
+        del os.environ["GATEWAY_CONFIG"]
+    room = type("Room", (), {"agencies": plugins.load(loaded)})()
+    for agency in PURPOSES:
+        check_agency(walk.agencies[agency], referral, secrets, allowed(referral, agency, consented, room))
+
+    time.sleep(0.3)
+    everywhere = {
+        "the database": dump(walk.environment["GATEWAY_DATABASE_URL"]),
+        "the log": walk.log.read_text(),
+        "arguments and environment": arguments_and_environment(walk),
+        "error answers": "\n".join(refusals),
+        "the hub's own views": json.dumps(walk.referral(answer)) + walk.call("GET", "/v1/events").text,
+        "the command line": "".join(
+            shown(walk, *command) for command in (("deliveries", "list", "--json"), ("doctor",))
+        ),
+    }
+    for place, text in everywhere.items():
+        found = [pointer for pointer, value in {**secrets, "recorder": "CanaryRecorder"}.items() if value in text]
+        assert not found, f"{place} holds {found}"
+        assert not [mark for mark in CANARIES[:1] if mark in text], f"{place} holds something like a canary"
+
+
+def check_agency(simulator: Simulator, referral: dict[str, Any], secrets: dict[str, str], may_have: set[str]) -> None:
+    """Exactly the texts it may have, and no others, in anything it ever received."""
+    [case] = simulator.cases.values()
+    received = json.dumps([case.document, simulator.received], ensure_ascii=False, default=str)
+    for pointer, value in secrets.items():
+        agency_own = pointer.startswith("/requests/")
+        if value in may_have:
+            assert value in received, f"{simulator.name} lacks {pointer}"
+        elif not agency_own or value.startswith("CanaryAsk"):
+            assert value not in received, f"{simulator.name} got {pointer}"
+
+
+def spoilt_documents(referral: dict[str, Any], agreed: str, walk: Gateway) -> list[dict[str, Any]]:
+    """Documents that are refused, for every reason there is."""
+    whole = {**referral, "consent": agreed}
+    little = walk.consent(consent({HOUSING: ["request"]}, subject=referral["subject"]))
+    return [
+        {**whole, "urgency": "CanaryUrgency", "person": {**whole["person"], "chi_number": "CanaryNumber"}},
+        {**whole, "person": {**whole["person"], "birth_date": "CanaryDate"}},
+        {**whole, "consent": little},
+        {**whole, "person": {}},
+        {**whole, "consent": "con_00000000000000000"},
+        {**whole, "subject": "CANARYSUBJECT"},
+    ]
+
+
+def shown(walk: Gateway, *arguments: str) -> str:
+    from gateway.embedded.supervisor import gateway
+
+    done = subprocess.run(
+        gateway(*arguments), env=walk.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_canary_would_be_found(tmp_path: Path) -> None:
+    referral = document()
+    key, _ = Vault("A" * 43 + "=").new_key("ref_1")
+    sealed = key.seal(json.dumps(referral).encode(), "here")
+    values = secrets_of(referral).values()
+    assert all(value in json.dumps(referral, ensure_ascii=False) for value in values)
+    assert not any(value.encode() in sealed for value in values)
