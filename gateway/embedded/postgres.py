@@ -116,7 +116,21 @@ class Postgres:
 
     def running(self) -> bool:
         """Whether the server of this data runs, whoever started it."""
+        self._bury()
         return self._call("pg_ctl", "status", "-D", self.data).returncode == 0
+
+    def _bury(self) -> None:
+        """In a container nobody may collect a killed server: its number still answers, and its lock would bar the start."""
+        pid_file = self.data / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_text().split()[0])
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError, IndexError):
+            return
+        if state == "Z":
+            pid_file.unlink(missing_ok=True)
+            for lock in self.socket.glob(".s.PGSQL.*.lock"):
+                lock.unlink()
 
     def destroy(self) -> None:
         """Stop it and remove its data. There is no way back."""

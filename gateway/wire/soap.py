@@ -97,7 +97,10 @@ def _parser() -> etree.XMLParser:
 def send(request: sdk.SoapRequest, target: Target, extra_headers: Mapping[str, str]) -> sdk.Reply:
     """As :func:`gateway.wire.send`. The reply has ``message`` or ``fault`` only if it is well-formed SOAP."""
     deadline = time.monotonic() + target.deadline
-    service = _service(target)
+    try:
+        service = _service(target)
+    except Exception:  # noqa: BLE001  # the adapter's WSDL does not load, or reaches outside its folder
+        raise NotSent("request_unbuildable") from None
     body, headers = _envelope(service, request, target)
     reply = exchange(target, "POST", target.base_url, body, {**headers, **extra_headers}, deadline)
     return _read(reply, service)

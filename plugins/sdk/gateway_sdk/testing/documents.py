@@ -11,6 +11,8 @@ import gateway_schemas
 FIRST_DAY = date(1970, 1, 1)
 SHAPED = {  # values for the patterns of the schemas, by a piece that tells the pattern
     "con_": "con_{n:017d}",
+    "ref_": "ref_{n:017d}",
+    "del_": "del_{n:017d}",
     "+?[0-9": "07700 {n:06d}",
     "[0-9]{10}": "{n:010d}",
     "(?!BG": "AB{n:06d}C",
