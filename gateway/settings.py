@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from yaml import YAMLError
 
 from .errors import Misconfigured
 
@@ -129,7 +130,7 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise Misconfigured(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except ValueError as error:  # the file is not YAML, or a variable is not JSON; the texts quote the place
+    except (ValueError, YAMLError) as error:  # the file is not YAML, or a variable is not JSON; the texts quote the place
         raise Misconfigured(
             f"the settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
         ) from None
