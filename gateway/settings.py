@@ -130,7 +130,10 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise Misconfigured(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (ValueError, YAMLError) as error:  # the file is not YAML, or a variable is not JSON; the texts quote the place
+    except (
+        ValueError,
+        YAMLError,
+    ) as error:  # the file is not YAML, or a variable is not JSON; the texts quote the place
         raise Misconfigured(
             f"the settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
         ) from None

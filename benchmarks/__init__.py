@@ -1,0 +1,1 @@
+"""Speed, as ratios: everything in a table is measured side by side in one run."""
