@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -84,7 +85,6 @@ def rate(port: int, path: str, headers: Mapping[str, str], body: bytes) -> float
         return count
 
     with ThreadPoolExecutor(8) as pool:
-        pull(0) if SECONDS < 1 else None
         started = time.monotonic()
         return sum(pool.map(pull, range(8))) / (time.monotonic() - started)
 
@@ -134,8 +134,6 @@ def message(adapter: Adapter, agency: str, number: int) -> Any:
     whole = referral("con_00000000000000000", agency)
     view = minimise.keep(whole, agency, adapter.needs, frozenset(consent()["permits"][0]["categories"]))
     key = f"del_{number % 10**17:017d}"
-    from datetime import UTC, datetime
-
     return adapter.translate(Referral(key, datetime.now(UTC), view, adapter.needs))
 
 
@@ -243,9 +241,15 @@ def main() -> None:
         addresses = simulators(stack)
         adapters = {HOUSING: "housing", SOCIAL_SECURITY: "social_security"}
         agencies = {
-            name: {"adapter": adapters[name], "base_url": url, "areas": ["glasgow"], "credentials": CREDENTIALS[adapters[name]], "window": 64}
+            name: {
+                "adapter": adapters[name],
+                "base_url": url,
+                "areas": ["glasgow"],
+                "credentials": CREDENTIALS[adapters[name]],
+                "window": 64,
+            }
             for name, url in addresses.items()
-        }  # fmt: skip
+        }
         config = folder / "gateway.yaml"
         config.write_text(yaml.safe_dump({"agencies": agencies, "log_level": "ERROR", "tick": "0.02s", "poll": ["1h"]}))
         key = generate()
