@@ -111,7 +111,7 @@ def main() -> None:
 
 def demo(port: int, *, once: bool) -> int:
     base = f"http://127.0.0.1:{port}"
-    folder = Path(os.environ.get("GATEWAY_DATA_FOLDER") or default_folder().with_name("demo"))
+    folder = Path(os.environ.get("GATEWAY_DATA_FOLDER") or default_folder().with_name(default_folder().name + "-demo"))
     with simulators(base) as agencies:
         loaded = configure(folder, agencies, port)
         with embedded.running(loaded) as (ready, supervisor, password):

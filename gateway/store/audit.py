@@ -7,7 +7,7 @@ object, detail)``. Positions count from 1 without gaps. Rows name ids and codes,
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ START = b"\0" * 32
 
 def write(tx: Tx, actor: str, action: str, *objects: str, **detail: Any) -> None:
     """One row for each of *objects*: *actor* (``hub:…``, ``admin:…``, ``gateway``, ``agency:…``) did *action* to it."""
-    tx.run(
+    tx.put(
         "INSERT INTO audit (actor, action, object, detail) SELECT %(actor)s, %(action)s, unnest(%(objects)s::text[]), %(detail)s",
         {"actor": actor, "action": action, "objects": list(objects), "detail": json.dumps(detail) if detail else ""},
     )
@@ -73,9 +73,18 @@ def verify(tx: Tx) -> Verdict:
     """Recompute the chain from its beginning. Rows not linked yet are linked first."""
     while link(tx):
         pass
-    with tx.connection.cursor(name="audit") as cursor:
-        cursor.execute("SELECT * FROM audit ORDER BY position")
-        return check(cursor)
+    return check(_rows(tx))
+
+
+def _rows(tx: Tx, page: int = 5000) -> Iterator[Mapping[str, Any]]:
+    """Every linked row in its order, a page at a time."""
+    position = 0
+    while rows := tx.all(
+        "SELECT * FROM audit WHERE position > %(position)s ORDER BY position LIMIT %(page)s",
+        {"position": position, "page": page},
+    ):
+        yield from rows
+        position = rows[-1]["position"]
 
 
 def check(rows: Iterable[Mapping[str, Any]]) -> Verdict:

@@ -37,7 +37,7 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str) -> str:
     """Returns the id of the new record."""
     identifier = ids.new("con")
     key, wrapped = tx.vault.new_key(identifier)
-    tx.run(
+    tx.put(
         "INSERT INTO consents (id, hub, subject_index, data_key, document) "
         "VALUES (%(id)s, %(hub)s, %(subject)s, %(key)s, %(document)s)",
         {

@@ -66,7 +66,7 @@ def queue(
     """One new delivery for each agency of *to*, ``{agency: purpose}``; due at once, or *held*. Returns ``{agency: id}``."""
     made = {agency: ids.new("del") for agency in to}
     state = State.HELD if held else State.WAITING
-    tx.run(
+    tx.put(
         "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, of, state, status, due_at) "
         "SELECT id, %(referral)s, %(hub)s, agency, purpose, %(kind)s, %(of)s, %(state)s, %(status)s, "
         "       CASE WHEN %(held)s THEN NULL ELSE now() END "
@@ -227,7 +227,7 @@ def take(tx: Tx, delivery: Delivery, *, asked: bool = False, polled: bool = Fals
 
 def let_go(tx: Tx, delivery: Delivery, due_at: datetime | None) -> None:
     """Give up a hold without a change of state; look again at *due_at*, or never."""
-    tx.run(
+    tx.put(
         "UPDATE deliveries SET token = NULL, due_at = %(due_at)s WHERE id = %(id)s AND token = %(token)s",
         {"id": delivery.id, "token": delivery.token, "due_at": due_at},
     )
@@ -253,7 +253,7 @@ def _reference_where(delivery: str) -> str:
 
 def keep_reference(tx: Tx, delivery: Delivery, reference: str) -> None:
     """Seal the agency's own reference beside the referral; find it again by a blind index."""
-    tx.run(
+    tx.put(
         "UPDATE deliveries SET reference = %(sealed)s, reference_index = %(index)s WHERE id = %(id)s "
         "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s)",
         {
@@ -335,7 +335,7 @@ def search(
 
 def note_attempt(tx: Tx, delivery: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> None:
     """Keep what one exchange with the agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
-    tx.run(
+    tx.put(
         "INSERT INTO attempts (delivery, kind, outcome, code, seconds) VALUES (%(id)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
         {"id": delivery.id, "kind": kind, "outcome": outcome, "code": code, "seconds": seconds},
     )
@@ -376,7 +376,7 @@ def oldest_undelivered(tx: Tx) -> timedelta | None:
 
 def stop_polling(tx: Tx, identifier: str) -> None:
     """Nothing more is expected of a delivered referral."""
-    tx.run(
+    tx.put(
         "UPDATE deliveries SET due_at = NULL, token = NULL WHERE id = %(id)s AND state = 'delivered'",
         {"id": identifier},
     )

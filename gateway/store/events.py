@@ -44,7 +44,7 @@ def of_referral(tx: Tx, hub: str, referral: str) -> list[dict[str, Any]]:
 def write(tx: Tx, kind: str, *, hub: str, referral: str, **fields: Any) -> None:
     """One event. *fields*: delivery, agency, state, status, reason, code."""
     names = ("delivery", "agency", "state", "status", "reason", "code")
-    tx.run(
+    tx.put(
         "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code) VALUES "
         "(%(hub)s, %(type)s, %(referral)s, %(delivery)s, %(agency)s, %(state)s, %(status)s, %(reason)s, %(code)s)",
         {"hub": hub, "type": kind, "referral": referral, **{name: fields.get(name) for name in names}},

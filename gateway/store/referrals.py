@@ -34,7 +34,7 @@ def save(tx: Tx, referral: Mapping[str, Any], *, hub: str) -> str:
     """Seal and store *referral*, which follows the referral schema. Returns its new id."""
     identifier = ids.new("ref")
     key, wrapped = tx.vault.new_key(identifier)
-    tx.run(
+    tx.put(
         "INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload) VALUES "
         "(%(id)s, %(hub)s, %(consent)s, %(subject)s, %(area)s, %(urgency)s, %(key)s, %(payload)s)",
         {
@@ -109,7 +109,7 @@ def first_answer(tx: Tx, *, hub: str, key: str, body: bytes) -> str | None:
 
 def answered(tx: Tx, referral: str, *, hub: str, key: str) -> None:
     """Remember which referral the key made."""
-    tx.run(
+    tx.put(
         "UPDATE idempotency SET referral = %(referral)s WHERE hub = %(hub)s AND key = %(key)s",
         {"hub": hub, "key": key, "referral": referral},
     )

@@ -23,6 +23,7 @@ class Tx:
     """One open transaction, and the vault that seals what it stores."""
 
     connection: psycopg.Connection[DictRow]
+    pipeline: psycopg.Pipeline
     vault: Vault
 
     def all(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> list[DictRow]:
@@ -33,7 +34,13 @@ class Tx:
 
     def run(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> int:
         """Returns the number of rows changed."""
-        return self.connection.execute(sql, values).rowcount
+        cursor = self.connection.execute(sql, values)
+        self.pipeline.sync()
+        return cursor.rowcount
+
+    def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> None:
+        """A statement whose result nobody needs: it travels with the next one. What goes wrong is raised then."""
+        self.connection.execute(sql, values)
 
     def now(self) -> datetime:
         """The database's clock, this instant: every process goes by the same one."""
@@ -52,7 +59,7 @@ class Store:
             plain_url(url), min_size=1, max_size=size, open=False, timeout=10,
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row, "application_name": "referral-gateway"},
-            check=ConnectionPool.check_connection, name="store",
+            name="store",
         )  # fmt: skip
 
     def open(self) -> "Store":
@@ -75,8 +82,8 @@ class Store:
         raised without their texts, which quote values.
         """
         try:
-            with self._pool.connection() as connection:
-                yield Tx(connection, self.vault)
+            with self._pool.connection() as connection, connection.pipeline() as pipeline:
+                yield Tx(connection, pipeline, self.vault)
         except (PoolTimeout, psycopg.OperationalError):
             raise StoreUnavailable("the database does not answer") from None
 
