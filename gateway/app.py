@@ -36,7 +36,7 @@ def build(room: PostRoom) -> ASGIApp:
         title="Referral Gateway", version=__version__, description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # they fetch scripts from elsewhere
     )  # fmt: skip
-    app.state.room = room
+    app.state.room, app.state.believed = room, {}
     for part in (referrals, consents, deliveries, events, agencies, updates, health):
         app.include_router(part.router)
     console.install(app)

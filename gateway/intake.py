@@ -8,6 +8,7 @@ from typing import Any
 from gateway_schemas import categories_under
 from gateway_sdk import Adapter
 
+from . import ids
 from .errors import ConsentMissing, Invalid, NeedsMissing
 from .plugins import Agency
 from .policy import contract, minimise
@@ -27,25 +28,27 @@ WHY_NOT = {
 }
 
 
-def submit(store: Store, agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller) -> str:
+def submit(
+    store: Store, agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller
+) -> referrals.Receipt:
     """Take a referral: check it, check her consent, seal it, queue one delivery an agency, in one commit.
 
-    *draft* is the parsed *body*; *key* the hub's Idempotency-Key. Returns the referral's id: the first
-    one's, when key and body came before. Raises Invalid, NeedsMissing, ConsentMissing, NotFound, KeyReused.
+    *draft* is the parsed *body*; *key* the hub's Idempotency-Key. When key and body came before, the first
+    one's receipt. Raises Invalid, NeedsMissing, ConsentMissing, NotFound, KeyReused.
     """
     referral = contract.check("referral", draft)
     asked = _asked(referral, agencies)
+    identifier = ids.new("ref")
     with store.begin() as tx:
-        known = referrals.first_answer(tx, hub=caller.hub, key=key, body=body)
-        if known:
-            return known
+        first = referrals.first_answer(tx, identifier, hub=caller.hub, key=key, body=body)
+        if first:
+            return referrals.receipt(tx, first)
         grants = consents.get(tx, referral["consent"], hub=caller.hub)
         _require_needs(referral, asked)
-        _require_consent(grants.consent, referral, asked, tx.now())
-        identifier = referrals.save(tx, referral, hub=caller.hub)
+        _require_consent(grants.consent, referral, asked, grants.read_at)
+        referrals.save(tx, identifier, referral, hub=caller.hub)
         deliveries.queue(tx, identifier, hub=caller.hub, to={agency.name: agency.purpose for agency in asked})
-        referrals.answered(tx, identifier, hub=caller.hub, key=key)
-        return identifier
+        return referrals.receipt(tx, identifier)
 
 
 def _asked(referral: Mapping[str, Any], agencies: Mapping[str, Agency]) -> list[Agency]:

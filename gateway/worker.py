@@ -24,6 +24,9 @@ from .store.session import StoreUnavailable
 log = logs.get()
 
 
+BREATH = 0.01  # seconds between two looks; what becomes free meanwhile is claimed together
+
+
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
     """The Celery application. Its one task is ``attempt(id, token)``."""
     durable = not settings.broker_url.startswith("memory")
@@ -50,6 +53,8 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         broker_transport_options={"confirm_publish": True} if durable else {"polling_interval": 0.02},
     )
 
+    nudge = threading.Event()
+
     @app.task(name="attempt", shared=False)  # type: ignore[untyped-decorator]  # celery has no types
     def _attempt(identifier: str, token: str) -> None:
         try:
@@ -60,8 +65,10 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
             )
         except Exception as error:  # the row repairs it; a traceback here would quote data
             log.error("attempt failed", delivery=identifier, exc_info=error)
+        finally:
+            nudge.set()  # a place in its agency's window is free: the clock may look at once
 
-    app.steps["worker"].add(_clock(room, bell(app)))
+    app.steps["worker"].add(_clock(room, bell(app), nudge))
     return app
 
 
@@ -74,7 +81,7 @@ def bell(app: celery.Celery) -> outbox.Bell:
     return ring
 
 
-def _clock(room: PostRoom, ring: outbox.Bell) -> type[bootsteps.StartStopStep]:
+def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bootsteps.StartStopStep]:
     """The clock, as a part of the worker: it starts with it and stops before it drains."""
 
     class Clock(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
@@ -90,13 +97,15 @@ def _clock(room: PostRoom, ring: outbox.Bell) -> type[bootsteps.StartStopStep]:
 
         def stop(self, parent: Any) -> None:
             self.stopping.set()
+            nudge.set()
             self.thread.join(timeout=10)
 
         def _run(self) -> None:
             while not self.stopping.is_set():
-                rung = _round(room, ring)
-                if not rung:
-                    self.stopping.wait(room.settings.tick.total_seconds())
+                nudge.clear()
+                if not _round(room, ring):
+                    nudge.wait(room.settings.tick.total_seconds())
+                    self.stopping.wait(BREATH)
 
     return Clock
 

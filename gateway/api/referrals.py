@@ -36,14 +36,9 @@ def submit(body: Json, caller: Hub, room: Room, response: Response, idempotency_
     """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
     if not idempotency_key or len(idempotency_key) > 255:
         raise KeyMissing("Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral.")
-    identifier = intake.submit(room.store, room.agencies, body.document, body.raw, idempotency_key, caller)
-    response.headers["Location"] = f"/v1/referrals/{identifier}"
-    with room.store.begin() as tx:
-        stored = referrals.get(tx, identifier, hub=caller.hub)
-        made = [d for d in deliveries.of_referral(tx, identifier, hub=caller.hub) if d.kind == "referral"]
-    return Accepted(
-        id=identifier, accepted_at=stored.created_at, deliveries={delivery.agency: delivery.id for delivery in made}
-    )
+    taken = intake.submit(room.store, room.agencies, body.document, body.raw, idempotency_key, caller)
+    response.headers["Location"] = f"/v1/referrals/{taken.id}"
+    return Accepted(id=taken.id, accepted_at=taken.accepted_at, deliveries=dict(taken.deliveries))
 
 
 @router.get("/{referral}", response_model_exclude_none=True)

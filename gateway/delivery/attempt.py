@@ -72,26 +72,25 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
 
 
 def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Send | Ask | None:
-    """Take hold of the delivery for its next stage. Locks consent before delivery, as a withdrawal does."""
-    seen = deliveries.peek(tx, identifier, token)
-    agency = room.agencies.get(seen.agency) if seen else None
-    if seen is None or agency is None:
-        return None
-    permission = _permission(tx, seen, agency) if seen.kind == "referral" else None
+    """Take hold of the delivery for its next stage. Locks consent before delivery, as a withdrawal does.
+
+    Nothing is locked by looking: each step that changes the row presents the token again.
+    """
     delivery = deliveries.held_by(tx, identifier, token)
-    if delivery is None:
+    agency = room.agencies.get(delivery.agency) if delivery else None
+    if delivery is None or agency is None:
         return None
+    referral = referrals.sealed(tx, delivery.referral) if delivery.kind == "referral" else None
+    permission = _permission(tx, delivery, agency, referral) if referral else None
     match delivery.state:
         case State.QUEUED:
             if isinstance(permission, WhyNot):
                 settle.consent_ended(tx, delivery, permission)
                 return None
-            return _send(room, tx, delivery, agency, Move.BEGIN, permission)
+            return _send(room, tx, delivery, agency, Move.BEGIN, referral, permission)
         case State.ASKING:
             if delivery.kind == "withdrawal" or (agency.adapter.idempotent and isinstance(permission, Grant)):
-                return _send(
-                    room, tx, delivery, agency, Move.REPEAT, permission if isinstance(permission, Grant) else None
-                )
+                return _send(room, tx, delivery, agency, Move.REPEAT, referral, permission)
             return _ask(room, tx, delivery, agency)
         case State.DELIVERED:
             return _ask(room, tx, delivery, agency)
@@ -99,30 +98,38 @@ def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Send | Ask |
             return None
 
 
-def _permission(tx: Tx, delivery: Delivery, agency: Agency) -> Grant | WhyNot:
+def _permission(tx: Tx, delivery: Delivery, agency: Agency, referral: referrals.SealedReferral) -> Grant | WhyNot:
     """What she agrees to at this instant, by the database's clock."""
-    record = referrals.get(tx, delivery.referral, hub=delivery.hub)
-    consent = consents.get(tx, record.consent, hub=delivery.hub).consent
+    stored = consents.get(tx, referral.consent, hub=delivery.hub)
+    consent = stored.consent
     answer: Grant | tuple[Missing, ...] = decide(
         consent,
         subject=consent.subject,
         agency=agency.name,
         purpose=delivery.purpose,
         required=agency.required_categories,
-        at=tx.now(),
+        at=stored.read_at,
     )
     return answer if isinstance(answer, Grant) else answer[0].reason
 
 
-def _send(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, verb: Move, grant: Grant | None) -> Send | None:
-    until = tx.now() + room.settings.lease
-    held = deliveries.move(tx, delivery, verb, due_at=until, hold=True)
+def _send(
+    room: PostRoom,
+    tx: Tx,
+    delivery: Delivery,
+    agency: Agency,
+    verb: Move,
+    referral: referrals.SealedReferral | None,
+    permission: Grant | WhyNot | None,
+) -> Send | None:
+    held = deliveries.move(tx, delivery, verb, hold_for=room.settings.lease)
     if held is None:
         return None
-    if grant is None:
+    if referral is None:
         return Send(held, agency, _sent(tx, held))
-    whole = referrals.open_payload(tx, held.referral, by="gateway", because=f"send to {agency.name}")
-    data = minimise.keep(whole, agency.name, agency.adapter.needs, grant.categories)
+    assert isinstance(permission, Grant)
+    whole = referral.open(tx, by="gateway", because=f"send to {agency.name}")
+    data = minimise.keep(whole, agency.name, agency.adapter.needs, permission.categories)
     return Send(held, agency, sdk.Referral(held.id, held.created_at, data, agency.adapter.needs))
 
 
@@ -130,11 +137,10 @@ def _ask(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency) -> Ask | No
     sent = _sent(tx, delivery)
     if not _can_ask(agency, sent):
         deliveries.let_go(tx, delivery, None)
-        settle.release(tx, delivery)
+        settle.release(tx, deliveries.lock(tx, delivery.id))
         return None
-    uncertain = delivery.state is State.ASKING
-    until = tx.now() + room.settings.lease
-    return Ask(deliveries.take(tx, delivery, asked=uncertain, polled=not uncertain, until=until), agency, sent)
+    held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
+    return Ask(held, agency, sent) if held else None
 
 
 def _can_ask(agency: Agency, sent: sdk.Sent) -> bool:

@@ -100,8 +100,8 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
     kind = "ask" if asked.state is State.ASKING else "poll"
     with room.store.begin() as tx:
         deliveries.note_attempt(tx, asked, kind=kind, outcome=type(result).__name__.lower(), code=code, seconds=seconds)
-        delivery = deliveries.held_by(tx, asked.id, asked.token) if asked.token else None
-        if delivery is None:
+        delivery = deliveries.lock(tx, asked.id)
+        if delivery.token != asked.token:
             return
         now = tx.now()
         uncertain = delivery.state is State.ASKING

@@ -26,5 +26,16 @@ def keep(referral: Mapping[str, Any], agency: str, needs: Needs, consented: froz
 
 def missing_needs(referral: Mapping[str, Any], agency: str, needs: Needs) -> tuple[str, ...]:
     """The required places that are empty, or hold only an unsafe channel."""
-    view = gateway_schemas.agency_view(referral, agency)
-    return tuple(pointer for pointer in needs.required if not gateway_schemas.keep(view, (pointer,)))
+    kept = gateway_schemas.keep(gateway_schemas.agency_view(referral, agency), needs.required)
+    return tuple(pointer for pointer in needs.required if not _holds(kept, pointer.strip("/").split("/")))
+
+
+def _holds(data: Any, parts: list[str]) -> bool:
+    """Whether there is anything at the place *parts* of *data*."""
+    for index, part in enumerate(parts):
+        if part == "*":
+            return isinstance(data, list) and any(_holds(item, parts[index + 1 :]) for item in data)
+        if not isinstance(data, Mapping) or part not in data:
+            return False
+        data = data[part]
+    return True

@@ -23,6 +23,7 @@ class Record:
     document: Mapping[str, Any]
     created_at: datetime
     withdrawn_at: datetime | None
+    read_at: datetime  # by the database's clock
 
     @property
     def consent(self) -> consent.Consent:
@@ -54,13 +55,16 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str) -> str:
 
 def get(tx: Tx, identifier: str, *, hub: str) -> Record:
     """The record, if it is this hub's. Raises NotFound. Held against withdrawal until the transaction ends."""
-    row = tx.one("SELECT * FROM consents WHERE id = %(id)s AND hub = %(hub)s FOR SHARE", {"id": identifier, "hub": hub})
+    row = tx.one(
+        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = %(id)s AND hub = %(hub)s FOR SHARE",
+        {"id": identifier, "hub": hub},
+    )
     if row is None:
         raise NotFound(
             f"there is no consent {identifier}" if ids.valid(identifier, "con") else "that is not a consent's id"
         )
     document = json.loads(tx.vault.key(row["data_key"], identifier).open(row["document"], _where(identifier)))
-    return Record(identifier, row["hub"], document, row["created_at"], row["withdrawn_at"])
+    return Record(identifier, row["hub"], document, row["created_at"], row["withdrawn_at"], row["read_at"])
 
 
 def withdraw(tx: Tx, identifier: str, *, hub: str) -> bool:

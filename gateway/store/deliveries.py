@@ -88,18 +88,19 @@ def move(
     by: str = "gateway",
     code: str | None = None,
     due_at: datetime | None = None,
-    hold: bool = False,
+    hold_for: timedelta | None = None,
     status: Status | None = None,
     **detail: Any,
 ) -> Delivery | None:
     """Change the state of *delivery* as the lifecycle table says, with its audit row and, if the hub is told, its event.
 
-    Compare-and-swap on state and token: None if it is no longer as *delivery* says. *hold* gives it a new
-    token. *due_at*: see the module. Raises Illegal when the table has no such move.
+    Compare-and-swap on state and token: None if it is no longer as *delivery* says. *hold_for* gives it a new
+    token and a lease. *due_at*: see the module. Raises Illegal when the table has no such move.
     """
     state = after(delivery.state, verb)
     row = tx.one(
-        "UPDATE deliveries SET state = %(state)s, code = %(code)s, due_at = %(due_at)s, token = %(token)s, "
+        "UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s, "
+        "  due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s), "
         "  status = coalesce(%(status)s, status), "
         "  status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END, "
         "  attempts = attempts + %(attempt)s, "
@@ -108,7 +109,7 @@ def move(
         "WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING *",
         {
             "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
-            "held": delivery.token, "token": uuid4() if hold else None, "status": status,
+            "held": delivery.token, "token": uuid4() if hold_for else None, "hold_for": hold_for, "status": status,
             "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
             "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
             "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
@@ -189,18 +190,9 @@ def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:
     return [Delivery.of_row(row) for row in rows]
 
 
-def peek(tx: Tx, identifier: str, token: UUID) -> Delivery | None:
-    """As held_by(), without the lock: for taking the locks before it in order."""
-    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s", {"id": identifier, "token": token})
-    return Delivery.of_row(row) if row else None
-
-
 def held_by(tx: Tx, identifier: str, token: UUID) -> Delivery | None:
-    """The delivery, locked, if *token* holds it; else None: another has it, or had it."""
-    row = tx.one(
-        "SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s FOR UPDATE",
-        {"id": identifier, "token": token},
-    )
+    """The delivery, not locked, if *token* holds it; else None: another has it, or had it."""
+    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s", {"id": identifier, "token": token})
     return Delivery.of_row(row) if row else None
 
 
@@ -214,15 +206,18 @@ def lock(tx: Tx, identifier: str) -> Delivery:
     return Delivery.of_row(row)
 
 
-def take(tx: Tx, delivery: Delivery, *, asked: bool = False, polled: bool = False, until: datetime) -> Delivery:
-    """Hold a locked *delivery* under a new token while it is asked about; its state stays."""
+def take(tx: Tx, delivery: Delivery, *, hold_for: timedelta) -> Delivery | None:
+    """Hold *delivery* under a new token while it is asked about; its state stays. None if it is held no longer."""
+    asking = delivery.state is State.ASKING
     row = tx.one(
-        "UPDATE deliveries SET token = %(token)s, due_at = %(until)s, asks = asks + %(asked)s, polls = polls + %(polled)s "
-        "WHERE id = %(id)s RETURNING *",
-        {"id": delivery.id, "token": uuid4(), "until": until, "asked": int(asked), "polled": int(polled)},
-    )
-    assert row is not None
-    return Delivery.of_row(row)
+        "UPDATE deliveries SET token = %(new)s, due_at = clock_timestamp() + %(hold_for)s, "
+        "  asks = asks + %(asked)s, polls = polls + %(polled)s WHERE id = %(id)s AND token = %(token)s RETURNING *",
+        {
+            "id": delivery.id, "token": delivery.token, "new": uuid4(), "hold_for": hold_for,
+            "asked": int(asking), "polled": int(not asking),
+        },
+    )  # fmt: skip
+    return Delivery.of_row(row) if row else None
 
 
 def let_go(tx: Tx, delivery: Delivery, due_at: datetime | None) -> None:

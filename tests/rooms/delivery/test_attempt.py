@@ -24,7 +24,8 @@ def submit(room: PostRoom, *agencies: str, **changes: Any) -> tuple[str, str]:
     with room.store.begin() as tx:
         agreed = consents.save(tx, consent(), hub=HUB.hub)
     draft = referral(agreed, *agencies, **changes)
-    return agreed, intake.submit(room.store, room.agencies, draft, json.dumps(draft).encode(), f"key {agreed}", HUB)
+    taken = intake.submit(room.store, room.agencies, draft, json.dumps(draft).encode(), f"key {agreed}", HUB)
+    return agreed, taken.id
 
 
 def work(room: PostRoom, rounds: int = 1) -> int:
