@@ -218,24 +218,24 @@ def deliveries_list(
 ) -> None:
     """Deliveries, newest first."""
     from .policy.lifecycle import State
-    from .store import deliveries
+    from .store import listings
 
     unknown = [word for word in state or () if word not in set(State)]
     if unknown:
         raise typer.BadParameter(f"there is no state {unknown[0]}; known are {', '.join(State)}", param_hint="--state")
     with opened() as room, room.store.begin() as tx:
-        found = deliveries.search(tx, agency=agency, states=[State(word) for word in state or ()], limit=limit)
+        found = listings.search(tx, agency=agency, states=[State(word) for word in state or ()], limit=limit)
         show([_row(room, delivery) for delivery in found], as_json, "deliveries")
 
 
 @deliveries_app.command("show")
 def deliveries_show(identifier: str, as_json: AsJson = False) -> None:
     """One delivery, and what every attempt came to."""
-    from .store import deliveries
+    from .store import deliveries, listings
 
     with opened() as room, room.store.begin() as tx:
         found = deliveries.get(tx, identifier)
-        row, attempts = _row(room, found), deliveries.attempts(tx, identifier)
+        row, attempts = _row(room, found), listings.attempts(tx, identifier)
         if as_json:
             print(
                 json.dumps(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .policy.lifecycle import UNDELIVERED, State
-from .store import deliveries
+from .store import listings
 from .store.session import Tx
 
 
@@ -30,11 +30,11 @@ def overview(tx: Tx, agencies: list[str]) -> Overview:
     counts: dict[str, dict[State, int]] = {name: {} for name in agencies}
     oldest: dict[str, datetime] = {}
     whole: dict[State, int] = defaultdict(int)
-    for row in deliveries.totals(tx):
+    for row in listings.totals(tx):
         state = State(row["state"])
         counts.setdefault(row["agency"], {})[state] = row["count"]
         whole[state] += row["count"]
         if state in UNDELIVERED:
             oldest[row["agency"]] = min(row["oldest"], oldest.get(row["agency"], row["oldest"]))
     listed = [AgencyTotals(name, counts[name], oldest.get(name)) for name in sorted(counts)]
-    return Overview(listed, dict(whole), deliveries.oldest_undelivered(tx))
+    return Overview(listed, dict(whole), listings.oldest_undelivered(tx))

@@ -9,7 +9,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -52,7 +52,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Address = Annotated[str, AfterValidator(_address)]
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
-AREAS: tuple[Area, ...] = Area.__args__  # type: ignore[attr-defined]  # typing has no public way to list them
+AREAS: tuple[Area, ...] = get_args(Area)
 
 
 class AgencySettings(BaseModel):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from gateway.errors import NotFound
 from gateway.policy.lifecycle import State
-from gateway.store import cursor, deliveries
+from gateway.store import cursor, deliveries, listings
 
 from .incoming import Hub, Room
 from .views import DeliveryView, View, delivery_view
@@ -30,7 +30,7 @@ def listing(
 ) -> Page:
     """One page of deliveries. ``next`` is there while there are more."""
     with room.store.begin() as tx:
-        found = deliveries.search(
+        found = listings.search(
             tx, hub=caller.hub, agency=agency, states=state or (), before=cursor.read(after), limit=limit + 1
         )
         page = found[:limit]

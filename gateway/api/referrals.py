@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Response
 
 from gateway import intake
 from gateway.errors import KeyMissing
-from gateway.store import deliveries, events, referrals
+from gateway.store import events, listings, referrals
 
 from . import examples
 from .incoming import Hub, Json, Room
@@ -46,7 +46,7 @@ def read(referral: str, caller: Hub, room: Room) -> ReferralView:
     """How a referral stands at each agency, and its timeline. It does not repeat what it says about her."""
     with room.store.begin() as tx:
         stored = referrals.get(tx, referral, hub=caller.hub)
-        sent = deliveries.of_referral(tx, referral, hub=caller.hub)
+        sent = listings.of_referral(tx, referral, hub=caller.hub)
         events.place(tx)
         return ReferralView(
             id=stored.id,

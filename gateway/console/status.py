@@ -10,7 +10,7 @@ from gateway.delivery import codes, decisions
 from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
 from gateway.policy.lifecycle import DELIVERY, Move, State
-from gateway.store import cursor, deliveries
+from gateway.store import cursor, deliveries, listings
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -40,7 +40,7 @@ def status(
         before = None
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
-        found = deliveries.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
+        found = listings.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
         now = tx.now()
     page = found[:PAGE]
     return render(
@@ -68,7 +68,7 @@ def delivery(identifier: str, admin: Admin, room: Room) -> Response:
 def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200, error: str | None = None) -> Response:
     agency = room.agencies.get(found.agency)
     attempts: list[dict[str, Any]] = [
-        {**row, "meaning": codes.meaning(agency, row["code"])} for row in deliveries.attempts(tx, found.id)
+        {**row, "meaning": codes.meaning(agency, row["code"])} for row in listings.attempts(tx, found.id)
     ]
     return render(
         "delivery.html",

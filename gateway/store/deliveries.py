@@ -4,7 +4,7 @@
 the lease. ``token`` says who holds it: whoever acts must present it, and each step changes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from gateway_sdk import Reason, Status
 
 from gateway import ids
 from gateway.errors import NotFound
-from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, UNDELIVERED, Move, State, after
+from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, Move, State, after
 
 from . import audit, events, referrals
 from .session import Tx
@@ -296,49 +296,11 @@ def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
     return [Delivery.of_row(row) for row in rows]
 
 
-def of_referral(tx: Tx, referral: str, *, hub: str) -> list[Delivery]:
-    rows = tx.all(
-        "SELECT * FROM deliveries WHERE referral = %(referral)s AND hub = %(hub)s ORDER BY created_at, agency",
-        {"referral": referral, "hub": hub},
-    )
-    return [Delivery.of_row(row) for row in rows]
-
-
-def search(
-    tx: Tx,
-    *,
-    hub: str | None = None,
-    agency: str | None = None,
-    states: Sequence[State] = (),
-    before: tuple[datetime, str] | None = None,
-    limit: int = 50,
-) -> list[Delivery]:
-    """Newest first. *before*: the (created_at, id) of the last one seen, for the next page."""
-    rows = tx.all(
-        "SELECT * FROM deliveries WHERE (%(hub)s::text IS NULL OR hub = %(hub)s) "
-        "AND (%(agency)s::text IS NULL OR agency = %(agency)s) "
-        "AND (%(states)s::text[] = '{}' OR state = ANY(%(states)s)) "
-        "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "
-        "ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
-        {
-            "hub": hub, "agency": agency, "states": [str(state) for state in states],
-            "at": before[0] if before else None, "id": before[1] if before else None, "limit": limit,
-        },
-    )  # fmt: skip
-    return [Delivery.of_row(row) for row in rows]
-
-
 def note_attempt(tx: Tx, delivery: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> None:
     """Keep what one exchange with the agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
     tx.put(
         "INSERT INTO attempts (delivery, kind, outcome, code, seconds) VALUES (%(id)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
         {"id": delivery.id, "kind": kind, "outcome": outcome, "code": code, "seconds": seconds},
-    )
-
-
-def attempts(tx: Tx, delivery: str) -> list[dict[str, Any]]:
-    return tx.all(
-        "SELECT kind, outcome, code, seconds, at FROM attempts WHERE delivery = %(id)s ORDER BY id", {"id": delivery}
     )
 
 
@@ -350,23 +312,6 @@ def first_seen(tx: Tx, agency: str, callback: str) -> bool:
             {"agency": agency, "id": callback},
         )
     )
-
-
-def totals(tx: Tx) -> list[dict[str, Any]]:
-    """``{agency, state, count, oldest}`` for every agency and state that has any; *oldest*: when the oldest was queued."""
-    return tx.all(
-        "SELECT agency, state, count(*) AS count, min(created_at) AS oldest FROM deliveries GROUP BY agency, state ORDER BY agency, state"
-    )
-
-
-def oldest_undelivered(tx: Tx) -> timedelta | None:
-    """The age of the oldest delivery that is not settled, held and uncertain ones too."""
-    row = tx.one(
-        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE state = ANY(%(states)s)",
-        {"states": [str(state) for state in UNDELIVERED]},
-    )
-    age: timedelta | None = row["age"] if row else None
-    return age
 
 
 def stop_polling(tx: Tx, identifier: str) -> None:

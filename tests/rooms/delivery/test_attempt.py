@@ -11,7 +11,7 @@ from gateway import intake
 from gateway.delivery import attempt, decisions, outbox
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
-from gateway.store import audit, consents, deliveries
+from gateway.store import audit, consents, deliveries, listings
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
@@ -46,7 +46,7 @@ def make_due(room: PostRoom) -> None:
 
 def of(room: PostRoom, identifier: str, kind: str = "referral") -> dict[str, Delivery]:
     with room.store.begin() as tx:
-        found = deliveries.of_referral(tx, identifier, hub=HUB.hub)
+        found = listings.of_referral(tx, identifier, hub=HUB.hub)
     return {delivery.agency: delivery for delivery in found if delivery.kind == kind}
 
 

@@ -1,0 +1,65 @@
+"""Reading deliveries: pages, histories, totals. Nothing here locks or changes anything."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.policy.lifecycle import UNDELIVERED, State
+
+from .deliveries import Delivery
+from .session import Tx
+
+
+def of_referral(tx: Tx, referral: str, *, hub: str) -> list[Delivery]:
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE referral = %(referral)s AND hub = %(hub)s ORDER BY created_at, agency",
+        {"referral": referral, "hub": hub},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def search(
+    tx: Tx,
+    *,
+    hub: str | None = None,
+    agency: str | None = None,
+    states: Sequence[State] = (),
+    before: tuple[datetime, str] | None = None,
+    limit: int = 50,
+) -> list[Delivery]:
+    """Newest first. *before*: the (created_at, id) of the last one seen, for the next page."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE (%(hub)s::text IS NULL OR hub = %(hub)s) "
+        "AND (%(agency)s::text IS NULL OR agency = %(agency)s) "
+        "AND (%(states)s::text[] = '{}' OR state = ANY(%(states)s)) "
+        "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "
+        "ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        {
+            "hub": hub, "agency": agency, "states": [str(state) for state in states],
+            "at": before[0] if before else None, "id": before[1] if before else None, "limit": limit,
+        },
+    )  # fmt: skip
+    return [Delivery.of_row(row) for row in rows]
+
+
+def attempts(tx: Tx, delivery: str) -> list[dict[str, Any]]:
+    return tx.all(
+        "SELECT kind, outcome, code, seconds, at FROM attempts WHERE delivery = %(id)s ORDER BY id", {"id": delivery}
+    )
+
+
+def totals(tx: Tx) -> list[dict[str, Any]]:
+    """``{agency, state, count, oldest}`` for every agency and state that has any; *oldest*: when the oldest was queued."""
+    return tx.all(
+        "SELECT agency, state, count(*) AS count, min(created_at) AS oldest FROM deliveries GROUP BY agency, state ORDER BY agency, state"
+    )
+
+
+def oldest_undelivered(tx: Tx) -> timedelta | None:
+    """The age of the oldest delivery that is not settled, held and uncertain ones too."""
+    row = tx.one(
+        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE state = ANY(%(states)s)",
+        {"states": [str(state) for state in UNDELIVERED]},
+    )
+    age: timedelta | None = row["age"] if row else None
+    return age
