@@ -55,7 +55,6 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.ASKING, Move.DELIVER): State.DELIVERED,
     (State.ASKING, Move.REFUSE): State.REFUSED,
     (State.ASKING, Move.RETRY): State.WAITING,
-    (State.ASKING, Move.EXHAUST): State.DEAD,
     (State.ASKING, Move.CONFIRM): State.DELIVERED,
     (State.ASKING, Move.REPLAY): State.WAITING,
     (State.ASKING, Move.WITHDRAW): State.WITHDRAWN,

@@ -3,13 +3,16 @@
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+import gateway_sdk as sdk
 import pytest
 from gateway_sdk import Status
 
 from gateway import intake
-from gateway.delivery import attempt, decisions, outbox
+from gateway.delivery import attempt, decisions, outbox, settle
 from gateway.delivery.room import PostRoom
+from gateway.errors import Conflict
 from gateway.policy.lifecycle import State
 from gateway.store import audit, consents, deliveries, listings
 from gateway.store.callers import Caller
@@ -239,3 +242,113 @@ def test_the_audit_chain_holds_and_a_changed_row_is_named(room: PostRoom) -> Non
 def test_leases_outlive_deadlines(room: PostRoom) -> None:
     assert all(agency.deadline < room.settings.lease for agency in room.agencies.values())
     assert room.settings.lease > timedelta(seconds=1)
+
+
+def begun(room: PostRoom, *agencies: str) -> tuple[str, Any]:
+    """A referral whose only delivery was begun by a worker that is slow: its consent and the stage it is in."""
+    agreed, _ = submit(room, *agencies)
+    rung: list[tuple[str, UUID]] = []
+    outbox.tick(room, lambda *bell: rung.append(bell))
+    with room.store.begin() as tx:
+        stage = attempt._begin(room, tx, *rung[0])
+    assert stage is not None
+    return agreed, stage
+
+
+def doubted(room: PostRoom) -> None:
+    """Let every lease end."""
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE due_at IS NOT NULL")
+    outbox.tick(room, lambda *bell: None)
+
+
+@pytest.mark.parametrize(
+    ("late", "state"),
+    [
+        (sdk.Delivered("LATE-1"), State.DELIVERED),
+        (sdk.Refused("HTTP 422"), State.REFUSED),
+        (sdk.Unavailable("HTTP 503"), State.ASKING),
+        (sdk.Uncertain("HTTP 504"), State.ASKING),
+    ],
+)
+def test_a_late_answer_about_a_doubted_send_still_counts(room: PostRoom, late: sdk.Outcome, state: State) -> None:
+    _, stage = begun(room, HOUSING)
+    doubted(room)
+    settle.outcome(room, stage.delivery, stage.agency, late, 9.0)
+    with room.store.begin() as tx:
+        assert deliveries.get(tx, stage.delivery.id).state is state
+
+
+def test_a_late_answer_about_a_settled_send_is_only_noted(room: PostRoom) -> None:
+    _, stage = begun(room, HOUSING)
+    settle.outcome(room, stage.delivery, stage.agency, sdk.Delivered("ONE"), 0.1)
+    settle.outcome(room, stage.delivery, stage.agency, sdk.Refused("HTTP 422"), 9.0)
+    with room.store.begin() as tx:
+        found = deliveries.get(tx, stage.delivery.id)
+        assert (found.state, deliveries.reference(tx, found)) == (State.DELIVERED, "ONE")
+        assert [row["outcome"] for row in listings.attempts(tx, found.id)] == ["delivered", "refused"]
+
+
+def test_consent_withdrawn_while_it_is_on_the_wire_is_followed_by_a_withdrawal(
+    room: PostRoom, agencies: Agencies
+) -> None:
+    agreed, stage = begun(room, HEALTH)
+    [delivery] = decisions.withdraw_consent(room, agreed, HUB)
+    assert (delivery.state, delivery.status) == (State.SENDING, Status.CANCELLATION_REQUESTED)
+    result = attempt._exchange(room, stage)
+    settle.outcome(room, stage.delivery, stage.agency, result, 0.1)  # type: ignore[arg-type]
+    work(room, rounds=2)
+    [case] = agencies[HEALTH].cases.values()
+    assert (case.status, case.document) == (Status.WITHDRAWN, None)
+
+
+def test_consent_withdrawn_from_a_dead_delivery_closes_it(room: PostRoom, agencies: Agencies) -> None:
+    agencies[HOUSING].fail_next("unavailable", times=4)
+    agreed, identifier = submit(room, HOUSING)
+    until(room, identifier, HOUSING, State.DEAD)
+    decisions.withdraw_consent(room, agreed, HUB)
+    assert of(room, identifier)[HOUSING].state is State.WITHDRAWN
+    assert not agencies[HOUSING].cases
+
+
+def test_an_uncertain_send_that_nobody_answers_for_waits_for_a_person(room: PostRoom, agencies: Agencies) -> None:
+    agencies[SOCIAL_SECURITY].fail_next("garbage", times=9)
+    _, identifier = submit(room, SOCIAL_SECURITY)
+    for _ in range(6):
+        work(room)
+        make_due(room)
+    waits = of(room, identifier)[SOCIAL_SECURITY]
+    assert (waits.state, waits.due_at, waits.asks) == (State.ASKING, None, 3)
+    decisions.confirm(room, waits.id, by="admin:a", reason="asked by phone")
+    assert of(room, identifier)[SOCIAL_SECURITY].state is State.DELIVERED
+    with pytest.raises(Conflict, match="nothing to confirm"):
+        decisions.confirm(room, waits.id, by="admin:a", reason="again")
+
+
+def test_an_adapter_that_fails_ends_only_its_own_delivery(room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> Any:
+        raise RuntimeError("CANARY")
+
+    _, identifier = submit(room)
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "translate", fail)
+    work(room)
+    found = of(room, identifier)
+    assert (found[HOUSING].state, found[HOUSING].code) == (State.DEAD, "adapter_error")
+    assert found[HEALTH].state is State.DELIVERED
+
+
+def test_a_code_that_is_not_declared_is_not_kept(room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "classify", lambda reply: sdk.Refused("Ileana Exemplu"))
+    _, identifier = submit(room, HOUSING)
+    work(room)
+    assert of(room, identifier)[HOUSING].code == "undeclared"
+
+
+def test_an_agency_that_cannot_take_back_needs_a_person(room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "withdraw", lambda sent: None)
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    decisions.withdraw_consent(room, agreed, HUB)
+    work(room)
+    withdrawal = of(room, identifier, "withdrawal")[HOUSING]
+    assert (withdrawal.state, withdrawal.code) == (State.DEAD, "withdraw_by_hand")
