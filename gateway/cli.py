@@ -190,6 +190,7 @@ def agencies(as_json: AsJson = False) -> None:
                     "adapter": agency.settings.adapter if agency else "not configured",
                     "purpose": agency.purpose if agency else None,
                     "address": agency.settings.base_url if agency else None,
+                    "health": totals.health,
                     "areas": ", ".join(agency.settings.areas) if agency else None,
                     "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
                     "oldest": now - totals.oldest if totals.oldest else None,
@@ -278,6 +279,26 @@ def deliveries_confirm(identifier: str, reason: Reason, dry_run: DryRun = False)
     from .delivery import decisions
 
     _decide(decisions.confirm, identifier, reason, dry_run, "marked as delivered")
+
+
+@app.command()
+def pause(agency: str, reason: Reason) -> None:
+    """Send nothing more to an agency until it is resumed. What is on the wire is finished."""
+    from .delivery import decisions
+
+    with opened() as room:
+        decisions.pause(room, agency, by=actor(), reason=reason)
+        print(f"{agency} is paused: its referrals wait")
+
+
+@app.command()
+def resume(agency: str, reason: Reason) -> None:
+    """Go on with a paused agency: what waits is sent; nothing that ended is started again."""
+    from .delivery import decisions
+
+    with opened() as room:
+        decisions.resume(room, agency, by=actor(), reason=reason)
+        print(f"{agency} goes on")
 
 
 @hubs_app.command("add")

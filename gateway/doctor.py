@@ -36,6 +36,15 @@ def examine(room: PostRoom) -> list[Finding]:
     findings += [
         Finding(f"agency {name}", False, "has undelivered referrals and is no longer configured") for name in gone
     ]
+    findings += [
+        Finding(
+            f"agency {totals.agency}",
+            False,
+            "is paused" if totals.health == "paused" else "is down: its breaker is open",
+        )
+        for totals in overview.agencies
+        if totals.health != "well"
+    ]
     age = overview.oldest_undelivered
     findings.append(
         Finding(

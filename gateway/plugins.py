@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from .errors import Misconfigured
 from .policy import minimise
+from .policy.breaker import Limits
 from .settings import AgencySettings, Settings
 
 
@@ -36,6 +37,11 @@ class Agency:
     @property
     def deadline(self) -> timedelta:
         return self.settings.deadline
+
+    @property
+    def breaker(self) -> Limits:
+        chosen = self.settings
+        return Limits(chosen.breaker_window, chosen.breaker_least, chosen.breaker_failing, chosen.breaker_pause)
 
     @cached_property
     def credentials(self) -> dict[str, str]:

@@ -67,6 +67,10 @@ class AgencySettings(BaseModel):
     settings: dict[str, Any] = {}  # the adapter's own, checked by the adapter's own model
     window: int = Field(8, ge=1, le=1000)  # calls in flight at once, so that a slow agency holds only these
     deadline: Duration = timedelta(seconds=20)  # a whole exchange, connecting to last byte
+    breaker_least: int = Field(10, ge=1)  # calls within the window before the breaker may open
+    breaker_failing: float = Field(0.7, gt=0, le=1)  # the share of them that must have failed
+    breaker_window: Duration = timedelta(minutes=5)
+    breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
     max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
     ca_file: Path | None = None  # a private certificate authority
     client_certificate: Path | None = None  # for mutual TLS

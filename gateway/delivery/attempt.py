@@ -12,7 +12,7 @@ from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Grant, Missing, WhyNot, decide
 from gateway.policy.lifecycle import Move, State
-from gateway.store import consents, deliveries, referrals
+from gateway.store import consents, deliveries, health, referrals
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -84,6 +84,9 @@ def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Send | Ask |
     permission = _permission(tx, delivery, agency, referral) if referral else None
     match delivery.state:
         case State.QUEUED:
+            if health.paused(tx, agency.name):
+                deliveries.move(tx, delivery, Move.DEFER, due_at=tx.now())
+                return None
             if isinstance(permission, WhyNot):
                 settle.consent_ended(tx, delivery, permission)
                 return None

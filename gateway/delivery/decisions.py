@@ -2,9 +2,9 @@
 
 from gateway_sdk import Status
 
-from gateway.errors import Conflict
+from gateway.errors import Conflict, NotFound
 from gateway.policy.lifecycle import FINAL, Illegal, Move, State, after
-from gateway.store import consents, deliveries
+from gateway.store import consents, deliveries, health
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
@@ -35,6 +35,25 @@ def _take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
             tx, delivery.referral, hub=delivery.hub, to={delivery.agency: delivery.purpose},
             kind="withdrawal", of=delivery.id, held=delivery.state is not State.DELIVERED,
         )  # fmt: skip
+
+
+def pause(room: PostRoom, agency: str, *, by: str, reason: str) -> None:
+    """Send nothing more to *agency* until it is resumed. Raises NotFound."""
+    _known(room, agency)
+    with room.store.begin() as tx:
+        health.pause(tx, agency, by=by, reason=reason)
+
+
+def resume(room: PostRoom, agency: str, *, by: str, reason: str) -> None:
+    """Go on with *agency*: what waits is sent; nothing that ended is started again. Raises NotFound."""
+    _known(room, agency)
+    with room.store.begin() as tx:
+        health.resume(tx, agency, by=by, reason=reason)
+
+
+def _known(room: PostRoom, agency: str) -> None:
+    if agency not in room.agencies:
+        raise NotFound(f"no agency {agency} is configured; there are {', '.join(room.agencies) or 'none'}")
 
 
 def replay(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: bool = False) -> Delivery:

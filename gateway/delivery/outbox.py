@@ -4,8 +4,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 from gateway import logs
+from gateway.policy import breaker
 from gateway.policy.lifecycle import Move
-from gateway.store import audit, deliveries, events
+from gateway.store import audit, deliveries, events, health
+from gateway.store.session import Tx
 
 from .room import PostRoom
 
@@ -21,8 +23,8 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
     rung for again when its lease ends.
     """
     _doubt_abandoned(room)
-    windows = {agency.name: agency.settings.window for agency in room.agencies.values()}
     with room.store.begin() as tx:
+        windows = _windows(room, tx)
         claimed = deliveries.claim_due(tx, windows, most=most, lease=room.settings.lease)
     for identifier, token in claimed:
         ring(identifier, token)
@@ -30,6 +32,23 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
         events.place(tx)
         audit.link(tx)
     return len(claimed)
+
+
+def _windows(room: PostRoom, tx: Tx) -> dict[str, int]:
+    """How many calls each agency may have in flight: none where it is paused or its breaker is open, one as a probe."""
+    windows = {name: agency.settings.window for name, agency in room.agencies.items()}
+    for name, found in health.everyones(tx).items():
+        agency = room.agencies.get(name)
+        if agency is None:
+            continue
+        gate = breaker.gate(found.probe_at, tx.now())
+        if found.paused_at or gate is breaker.Gate.OPEN:
+            del windows[name]
+        elif gate is breaker.Gate.PROBE:
+            windows[name] = 1
+            if not health.take_probe(tx, name, agency.breaker.pause):
+                del windows[name]
+    return windows
 
 
 def _doubt_abandoned(room: PostRoom) -> None:

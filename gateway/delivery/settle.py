@@ -9,7 +9,7 @@ from gateway import logs
 from gateway.plugins import Agency
 from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
-from gateway.store import deliveries
+from gateway.store import deliveries, health
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -39,6 +39,7 @@ def outcome(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome 
         deliveries.note_attempt(
             tx, sent, kind="send", outcome=type(result).__name__.lower(), code=code, seconds=seconds
         )
+        note_health(tx, agency, result)
         delivery = deliveries.lock(tx, sent.id)
         if delivery.token != sent.token and delivery.state is not State.ASKING:
             log.warning("late outcome", delivery=sent.id, agency=agency.name, state=delivery.state)
@@ -100,6 +101,7 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
     kind = "ask" if asked.state is State.ASKING else "poll"
     with room.store.begin() as tx:
         deliveries.note_attempt(tx, asked, kind=kind, outcome=type(result).__name__.lower(), code=code, seconds=seconds)
+        note_health(tx, agency, result)
         delivery = deliveries.lock(tx, asked.id)
         if delivery.token != asked.token:
             return
@@ -123,6 +125,15 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
             case _:
                 deliveries.let_go(tx, delivery, due)
         release(tx, deliveries.lock(tx, delivery.id))
+
+
+def note_health(tx: Tx, agency: Agency, result: object) -> None:
+    """What a call says of its agency: that it answers, or that it does not. One log line when an outage begins or ends."""
+    if isinstance(result, sdk.Unavailable | sdk.Uncertain):
+        if health.failed(tx, agency.name, agency.breaker):
+            log.error("outage begins", agency=agency.name)
+    elif not isinstance(result, Unmade) and health.succeeded(tx, agency.name):
+        log.warning("outage is over", agency=agency.name)
 
 
 def consent_ended(tx: Tx, delivery: Delivery, why: WhyNot) -> None:

@@ -27,6 +27,7 @@ class Move(StrEnum):
 
     RELEASE = "release"
     CLAIM = "claim"
+    DEFER = "defer"  # its agency was paused after the claim; no attempt is counted
     BEGIN = "begin"
     REPEAT = "repeat"  # the same key again, to an agency that honours it
     DELIVER = "deliver"
@@ -44,6 +45,7 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.HELD, Move.WITHDRAW): State.WITHDRAWN,
     (State.WAITING, Move.CLAIM): State.QUEUED,
     (State.WAITING, Move.WITHDRAW): State.WITHDRAWN,
+    (State.QUEUED, Move.DEFER): State.WAITING,
     (State.QUEUED, Move.BEGIN): State.SENDING,
     (State.QUEUED, Move.WITHDRAW): State.WITHDRAWN,
     (State.SENDING, Move.DELIVER): State.DELIVERED,

@@ -299,9 +299,13 @@ def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
 def note_attempt(tx: Tx, delivery: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> None:
     """Keep what one exchange with the agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
     tx.put(
-        "INSERT INTO attempts (delivery, kind, outcome, code, seconds) VALUES (%(id)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
-        {"id": delivery.id, "kind": kind, "outcome": outcome, "code": code, "seconds": seconds},
-    )
+        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds) "
+        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
+        {
+            "id": delivery.id, "agency": delivery.agency, "kind": kind, "outcome": outcome, "code": code,
+            "seconds": seconds,
+        },
+    )  # fmt: skip
 
 
 def first_seen(tx: Tx, agency: str, callback: str) -> bool:

@@ -197,6 +197,7 @@ class Machine(RuleBasedStateMachine):
                 "UPDATE deliveries SET due_at = now() - interval '1 s' WHERE agency = ANY(%(names)s) AND due_at IS NOT NULL",
                 {"names": list(self.agencies)},
             )
+            tx.run("UPDATE agency_health SET probe_at = now() - interval '1 s' WHERE probe_at IS NOT NULL")
 
     @precondition(lambda self: set(self.consents) - set(self.withdrawn))
     @rule(data=st.data())
