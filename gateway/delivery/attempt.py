@@ -16,7 +16,7 @@ from gateway.store import consents, deliveries, health, referrals
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
-from . import settle
+from . import settle, sound
 from .room import PostRoom
 
 log = logs.get()
@@ -36,7 +36,7 @@ class Send:
         return self.agency.adapter.withdraw(self.content)
 
     def read(self, reply: sdk.Reply) -> sdk.Outcome:
-        return self.agency.adapter.classify(reply)
+        return sound.outcome(self.agency.adapter.classify(reply))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ask:
         return self.agency.adapter.ask(self.content)
 
     def read(self, reply: sdk.Reply) -> sdk.Answer:
-        return self.agency.adapter.read_update(reply)
+        return sound.answer(self.agency.adapter.read_update(reply))
 
 
 def run(room: PostRoom, identifier: str, token: UUID) -> None:

@@ -13,6 +13,7 @@ from gateway.store import audit, deliveries
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
+from . import sound
 from .room import PostRoom
 
 log = logs.get()
@@ -44,7 +45,7 @@ def callback(room: PostRoom, name: str, headers: Mapping[str, str], body: bytes)
 
 def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update:
     try:
-        answer = agency.adapter.read_update(reply)
+        answer = sound.answer(agency.adapter.read_update(reply))
     except Exception as error:  # an adapter is code we did not write
         log.warning("callback unreadable", agency=agency.name, exc_info=error)
         raise Malformed("this callback does not follow the contract") from None

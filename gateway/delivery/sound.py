@@ -1,0 +1,53 @@
+"""Is what an adapter made of a reply what the contract says? Adapters are code we did not write."""
+
+from datetime import datetime
+
+import gateway_sdk as sdk
+
+LONGEST = 128  # characters of an agency's reference or id
+
+
+class Unsound(ValueError):
+    """The adapter returned something that is no outcome, or an outcome with nonsense in it."""
+
+
+def outcome(found: object) -> sdk.Outcome:
+    """*found*, if it is an Outcome. Raises Unsound."""
+    match found:
+        case sdk.Delivered(reference):
+            _text(reference)
+            return found
+        case sdk.Refused() | sdk.Unavailable() | sdk.Uncertain():
+            _code(found)
+            return found
+    raise Unsound("not an outcome")
+
+
+def answer(found: object) -> sdk.Answer:
+    """*found*, if it is an Answer. Raises Unsound."""
+    match found:
+        case sdk.Update():
+            for value in (found.delivery_key, found.reference, found.id):
+                _text(value)
+            at = found.at
+            known = isinstance(found.status, sdk.Status) and isinstance(found.reason, sdk.Reason | None)
+            if not known or not (at is None or (isinstance(at, datetime) and at.tzinfo is not None)):
+                raise Unsound("an update without sense")
+            return found
+        case sdk.NotFound():
+            return found
+        case sdk.Unavailable() | sdk.Uncertain():
+            _code(found)
+            return found
+    raise Unsound("not an answer")
+
+
+def _text(value: object) -> None:
+    if value is not None and not (isinstance(value, str) and 0 < len(value) <= LONGEST and value.isprintable()):
+        raise Unsound("a reference is a short text")
+
+
+def _code(found: sdk.Refused | sdk.Unavailable | sdk.Uncertain) -> None:
+    wait = found.retry_after if isinstance(found, sdk.Unavailable) else None
+    if not isinstance(found.code, str) or not (wait is None or (isinstance(wait, int | float) and wait >= 0)):
+        raise Unsound("a code is a text, a wait a number")
