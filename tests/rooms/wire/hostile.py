@@ -118,6 +118,13 @@ class Certificates:
             context.load_verify_locations(self.authority)
         return context
 
+    @staticmethod
+    def _usage(authority: bool) -> x509.KeyUsage:
+        return x509.KeyUsage(
+            digital_signature=not authority, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
+            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+
     def _key(self, name: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         form = serialization.PrivateFormat.PKCS8
@@ -142,6 +149,11 @@ class Certificates:
             .not_valid_before(now - dt.timedelta(days=9))
             .not_valid_after(now + dt.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._load(name).public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._load(issuer).public_key()), critical=False
+            )
+            .add_extension(self._usage(authority), critical=True)  # newer Pythons verify by the letter of RFC 5280
         )
         if not authority:
             with suppress(ValueError):
