@@ -54,7 +54,7 @@ KEYS = frozenset(
         "reason",
     ]
 )
-LIBRARIES = ("uvicorn.error", "celery.worker", "celery.apps.worker", "kombu.connection", "alembic.runtime.migration")
+LIBRARIES = ("uvicorn.error", "celery.worker", "celery.apps.worker")
 
 
 def place(error: BaseException) -> str:

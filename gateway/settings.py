@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key
     data_folder: Path | None = None  # of the embedded default
     host: str = "127.0.0.1"
-    port: int = Field(8025, ge=0, le=65535)
+    port: int = Field(8025, ge=1, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     secure_cookies: bool = False  # true wherever the console is reached by https
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB

@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,7 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | No
     with database(settings) as ready:
         folder = ready.data_folder or default_folder()
         with _only_one(folder):
+            _require_free(ready.host, ready.port)
             password = first_admin(ready)
             supervisor = Supervisor()
             try:
@@ -106,6 +108,16 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | No
                 yield ready, supervisor, password
             finally:
                 supervisor.stop()
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raises Misconfigured if something else listens there: its answers could be taken for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise Misconfigured(f"setting port: {host}:{port} is taken; set GATEWAY_PORT to another") from None
 
 
 @contextmanager

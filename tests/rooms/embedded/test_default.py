@@ -1,0 +1,87 @@
+"""``gateway up``, as a person meets it."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from gateway.embedded import Postgres
+from gateway.embedded.supervisor import gateway, wait_ready
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """A data folder and a port of its own."""
+    with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="gw-up-") as folder:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        probe.close()
+        yield {**os.environ, "GATEWAY_DATA_FOLDER": folder, "GATEWAY_PORT": port}
+        Postgres(Path(folder)).destroy()
+
+
+def started(environment: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
+    """``gateway up`` once it is ready, and what it said."""
+    process = subprocess.Popen(
+        gateway("up"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Stop with Ctrl-C" in line:
+            break
+    assert wait_ready(f"http://127.0.0.1:{environment['GATEWAY_PORT']}/readyz", 10)
+    return process, said
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(gateway(*arguments), env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_starts_serves_the_commands_and_finds_its_data_again(environment: dict[str, str]) -> None:
+    process, said = started(environment)
+    assert "this password, shown only now" in said
+    key = run(environment, "hubs", "add", "glasgow-hub").stdout.strip()
+    assert key.startswith("gw_")
+    second = run(environment, "up")
+    assert (second.returncode, "runs already" in second.stderr) == (2, True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+
+    process, said = started(environment)
+    assert "password" not in said
+    assert "glasgow-hub" in run(environment, "hubs", "list").stdout
+    pid = process.pid
+    process.kill()  # its processes notice, and the next start goes on where it was
+    process.wait()
+    process.stdout and process.stdout.close()
+    address = f"http://127.0.0.1:{environment['GATEWAY_PORT']}/healthz"
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            urlopen(address, timeout=1).close()
+            time.sleep(0.1)
+        except OSError:
+            break
+    process, _ = started(environment)
+    assert process.pid != pid
+    process.terminate()
+    process.wait(30)
+    process.stdout and process.stdout.close()
+
+
+def test_a_port_that_is_taken_is_named(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", int(environment["GATEWAY_PORT"]))):
+        done = run(environment, "up")
+    assert done.returncode == 2
+    assert f"{environment['GATEWAY_PORT']} is taken" in done.stderr.splitlines()[-1]
