@@ -146,3 +146,27 @@ def test_every_code_of_the_gateway_has_a_sentence() -> None:
     for path in (HOME / "gateway" / "delivery").glob("*.py"):
         for code in re.findall(r'code="(\w+)"|Unmade\("(\w+)"\)|Uncertain\("(\w+)"\)', path.read_text("utf-8")):
             assert "".join(code) in codes.OWN, f"{path.name}: {code}"
+
+
+def test_what_an_older_version_kept_is_brought_along(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    schema.downgrade(url, "0001")
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO hubs (name) VALUES ('h')")
+        connection.execute(
+            "INSERT INTO consents (id, hub, subject_index, data_key, document) VALUES ('c', 'h', '', '', '')"
+        )
+        connection.execute(
+            "INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload) "
+            "VALUES ('r', 'h', 'c', '', 'glasgow', 'stat', '', '')"
+        )
+        connection.execute(
+            "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status) "
+            "VALUES ('d', 'r', 'h', 'a', 'housing', 'referral', 'dead', 'received')"
+        )
+        connection.execute(
+            "INSERT INTO attempts (delivery, kind, outcome, seconds) VALUES ('d', 'send', 'unavailable', 1)"
+        )
+    schema.upgrade(url)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT agency FROM attempts").fetchall() == [("a",)]

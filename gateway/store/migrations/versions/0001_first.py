@@ -102,7 +102,6 @@ CREATE INDEX deliveries_undelivered ON deliveries (agency, created_at)
 CREATE TABLE attempts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery text NOT NULL REFERENCES deliveries,
-    agency text NOT NULL,
     kind text NOT NULL,
     outcome text NOT NULL,
     code text,
@@ -110,15 +109,6 @@ CREATE TABLE attempts (
     at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX attempts_delivery ON attempts (delivery, id);
-CREATE INDEX attempts_agency ON attempts (agency, at) INCLUDE (outcome);
-
-CREATE TABLE agency_health (
-    agency text PRIMARY KEY,
-    opened_at timestamptz,
-    probe_at timestamptz,
-    closed_at timestamptz,
-    paused_at timestamptz
-);
 
 CREATE TABLE callbacks (
     agency text NOT NULL,
@@ -172,7 +162,7 @@ CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit FOR EACH ROW E
 """
 
 DOWN = """
-DROP TABLE audit, events, callbacks, agency_health, attempts, deliveries, idempotency, referrals, consents, sessions, admins, api_keys, hubs;
+DROP TABLE audit, events, callbacks, attempts, deliveries, idempotency, referrals, consents, sessions, admins, api_keys, hubs;
 DROP FUNCTION audit_is_append_only;
 """
 
