@@ -1,12 +1,12 @@
 """``gateway up``, as a person meets it."""
 
 import os
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -27,19 +27,24 @@ def environment() -> Iterator[dict[str, str]]:
         Postgres(Path(folder)).destroy()
 
 
-def started(environment: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
-    """``gateway up`` once it is ready, and what it said."""
-    process = subprocess.Popen(
-        gateway("up"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "Stop with Ctrl-C" in line:
-            break
-    assert wait_ready(f"http://127.0.0.1:{environment['GATEWAY_PORT']}/readyz", 10)
-    return process, said
+@contextmanager
+def started(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``gateway up`` once it is ready, and what it said; stopped at the end, if it is not gone by then."""
+    command = gateway("up")
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "Stop with Ctrl-C" in line:
+                break
+        try:
+            assert wait_ready(f"http://127.0.0.1:{environment['GATEWAY_PORT']}/readyz", 10)
+            yield process, said
+        finally:
+            process.terminate()
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,37 +52,32 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 
 def test_it_starts_serves_the_commands_and_finds_its_data_again(environment: dict[str, str]) -> None:
-    process, said = started(environment)
-    assert "this password, shown only now" in said
-    key = run(environment, "hubs", "add", "glasgow-hub").stdout.strip()
-    assert key.startswith("gw_")
-    second = run(environment, "up")
-    assert (second.returncode, "runs already" in second.stderr) == (2, True)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    assert process.stdout is not None
-    process.stdout.close()
+    with started(environment) as (process, said):
+        assert "this password, shown only now" in said
+        assert run(environment, "hubs", "add", "glasgow-hub").stdout.startswith("gw_")
+        second = run(environment, "up")
+        assert (second.returncode, "runs already" in second.stderr) == (2, True)
+        process.terminate()
+        assert process.wait(30) == 0
+    with started(environment) as (process, said):
+        assert "password" not in said
+        assert "glasgow-hub" in run(environment, "hubs", "list").stdout
+        process.kill()  # its processes notice, and the next start goes on where it was
+    gone(environment)
+    with started(environment):
+        assert "glasgow-hub" in run(environment, "hubs", "list").stdout
 
-    process, said = started(environment)
-    assert "password" not in said
-    assert "glasgow-hub" in run(environment, "hubs", "list").stdout
-    pid = process.pid
-    process.kill()  # its processes notice, and the next start goes on where it was
-    process.wait()
-    process.stdout and process.stdout.close()
-    address = f"http://127.0.0.1:{environment['GATEWAY_PORT']}/healthz"
-    until = time.monotonic() + 20
+
+def gone(environment: dict[str, str], patience: float = 20) -> None:
+    """Wait until nothing answers any more."""
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         try:
-            urlopen(address, timeout=1).close()
-            time.sleep(0.1)
+            urlopen(f"http://127.0.0.1:{environment['GATEWAY_PORT']}/healthz", timeout=1).close()
         except OSError:
-            break
-    process, _ = started(environment)
-    assert process.pid != pid
-    process.terminate()
-    process.wait(30)
-    process.stdout and process.stdout.close()
+            return
+        time.sleep(0.1)
+    raise AssertionError("the web process outlives its supervisor")
 
 
 def test_a_port_that_is_taken_is_named(environment: dict[str, str]) -> None:
