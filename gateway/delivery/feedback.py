@@ -18,6 +18,7 @@ from .room import PostRoom
 
 log = logs.get()
 
+OUR_CLOCK = frozenset({sdk.Status.RECEIVED, sdk.Status.SENT, sdk.Status.CANCELLATION_REQUESTED})
 SKEW = timedelta(minutes=5)  # how far ahead of ours an agency's clock is believed
 
 
@@ -66,7 +67,9 @@ def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str) -> None:
         deliveries.keep_reference(tx, delivery, update.reference)
     now = tx.now()
     at = min(update.at, now + SKEW) if update.at else now
-    late = update.at is not None and delivery.status_at is not None and update.at < delivery.status_at - SKEW
+    ours = delivery.status in OUR_CLOCK
+    slack = SKEW if ours else timedelta(0)  # an agency's times are compared with each other as they are
+    late = update.at is not None and delivery.status_at is not None and update.at < delivery.status_at - slack
     if update.status is delivery.status:
         return
     if late or not status_may_become(delivery.status, update.status, Party.AGENCY):

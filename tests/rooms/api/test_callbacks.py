@@ -1,6 +1,7 @@
 """Agencies' callbacks: authenticated, fresh, counted once, about their own referrals only."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,6 +63,28 @@ def test_the_same_callback_counts_once(hub: Hub, delivered: dict[str, str]) -> N
     assert [post(hub, HOUSING, message).status_code for _ in range(3)] == [204] * 3
     events = hub.call("GET", "/v1/events").json()["events"]
     assert [event["status"] for event in events if event["type"] == "delivery.status"] == ["accepted"]
+
+
+def at(minutes: int) -> str:
+    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+
+
+def test_a_callback_that_is_sent_again_later_moves_nothing_back(hub: Hub, delivered: dict[str, str]) -> None:
+    key = delivered[HOUSING]
+    moment = at(1)  # the agency's clock counts in minutes: both have the same time
+    first = said(key, "accepted", at=moment)
+    post(hub, HOUSING, first)
+    post(hub, HOUSING, said(key, "in-progress", at=moment, identifier="msg_2"))
+    assert status(hub, key) == ("in-progress", None)
+    assert post(hub, HOUSING, first).status_code == 204
+    assert status(hub, key) == ("in-progress", None)
+
+
+def test_callbacks_out_of_order_leave_the_newest(hub: Hub, delivered: dict[str, str]) -> None:
+    key = delivered[HOUSING]
+    post(hub, HOUSING, said(key, "in-progress", at=at(2), identifier="msg_2"))
+    assert post(hub, HOUSING, said(key, "accepted", at=at(1))).status_code == 204
+    assert status(hub, key) == ("in-progress", None)
 
 
 def test_a_late_callback_changes_nothing(hub: Hub, delivered: dict[str, str]) -> None:

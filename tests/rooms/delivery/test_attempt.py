@@ -352,3 +352,20 @@ def test_an_agency_that_cannot_take_back_needs_a_person(room: PostRoom, monkeypa
     work(room)
     withdrawal = of(room, identifier, "withdrawal")[HOUSING]
     assert (withdrawal.state, withdrawal.code) == (State.DEAD, "withdraw_by_hand")
+
+
+def test_a_repeated_attempt_that_meets_a_closed_door_leaves_the_doubt(room: PostRoom, agencies: Agencies) -> None:
+    agencies[HOUSING].fail_next("drop")  # it took it
+    agencies[HOUSING].fail_next("unavailable")
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    make_due(room)
+    work(room)
+    doubted_still = of(room, identifier)[HOUSING]
+    assert (doubted_still.state, doubted_still.code, doubted_still.attempts) == (State.ASKING, "HTTP 503", 2)
+    decisions.withdraw_consent(room, agreed, HUB)  # it may have it: so it must be told
+    for _ in range(4):
+        make_due(room)
+        work(room, rounds=2)
+    [case] = agencies[HOUSING].cases.values()
+    assert (case.status, case.document) == (Status.WITHDRAWN, None)
