@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import __version__, console, logs
 from .api import agencies, consents, deliveries, events, health, problems, referrals, updates
 from .delivery.room import PostRoom, open_room
+from .intake import Counter
 from .settings import Settings
 
 DESCRIPTION = (
@@ -36,7 +37,7 @@ def build(room: PostRoom) -> ASGIApp:
         title="Referral Gateway", version=__version__, description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # they fetch scripts from elsewhere
     )  # fmt: skip
-    app.state.room, app.state.believed = room, {}
+    app.state.room, app.state.believed, app.state.counter = room, {}, Counter(room.store)
     for part in (referrals, consents, deliveries, events, agencies, updates, health):
         app.include_router(part.router)
     console.install(app)

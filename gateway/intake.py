@@ -1,7 +1,8 @@
 """The counter: a referral arrives."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,13 +10,16 @@ from gateway_schemas import categories_under
 from gateway_sdk import Adapter
 
 from . import ids
-from .errors import ConsentMissing, Invalid, NeedsMissing
+from .errors import ConsentMissing, Invalid, KeyReused, NeedsMissing, Problem
 from .plugins import Agency
 from .policy import contract, minimise
 from .policy.consent import Consent, Missing, decide
-from .store import consents, deliveries, referrals
+from .store import consents, referrals
 from .store.callers import Caller
-from .store.session import Store
+from .store.session import Store, StoreUnavailable, Tx
+
+CLERKS = 1  # commits on their way at once in one process; two were slower: smaller groups, more waiting for one another
+MOST = 64  # referrals in one commit
 
 WHY_NOT = {
     "other_subject": "the consent record is another woman's",
@@ -28,27 +32,119 @@ WHY_NOT = {
 }
 
 
-def submit(
-    store: Store, agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller
-) -> referrals.Receipt:
-    """Take a referral: check it, check her consent, seal it, queue one delivery an agency, in one commit.
+@dataclass(frozen=True)
+class Submission:
+    """A referral that is complete and well formed, before consent was looked at."""
 
-    *draft* is the parsed *body*; *key* the hub's Idempotency-Key. When key and body came before, the first
-    one's receipt. Raises Invalid, NeedsMissing, ConsentMissing, NotFound, KeyReused.
+    asked: Sequence[Agency]
+    new: referrals.New
+
+    @property
+    def consent(self) -> str:
+        identifier: str = self.new.document["consent"]
+        return identifier
+
+
+def read(agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller) -> Submission:
+    """Check what needs no look-up: the schema, the agencies, what each needs.
+
+    *draft* is the parsed *body*; *key* the hub's Idempotency-Key. Raises Invalid, NeedsMissing.
     """
     referral = contract.check("referral", draft)
     asked = _asked(referral, agencies)
-    identifier = ids.new("ref")
+    _require_needs(referral, asked)
+    deliveries = {agency.name: (ids.new("del"), agency.purpose) for agency in asked}
+    return Submission(asked, referrals.New(ids.new("ref"), caller.hub, referral, deliveries, key, body))
+
+
+def take(store: Store, submissions: Sequence[Submission]) -> list[referrals.Receipt | Problem]:
+    """Check consent, seal, queue one delivery an agency: all of *submissions* in one commit, each with its own answer.
+
+    When a key and its body came before, the answer is the first one's receipt, whatever became of the
+    consent. Problems: ConsentMissing, NotFound, KeyReused.
+    """
     with store.begin() as tx:
-        first = referrals.first_answer(tx, identifier, hub=caller.hub, key=key, body=body)
-        if first:
-            return referrals.receipt(tx, first)
-        grants = consents.get(tx, referral["consent"], hub=caller.hub)
-        _require_needs(referral, asked)
-        _require_consent(grants.consent, referral, asked, grants.read_at)
-        referrals.save(tx, identifier, referral, hub=caller.hub)
-        deliveries.queue(tx, identifier, hub=caller.hub, to={agency.name: agency.purpose for agency in asked})
-        return referrals.receipt(tx, identifier)
+        known = consents.get_all(tx, [(one.consent, one.new.hub) for one in submissions])
+        refusals = {one.new.id: _refusal(one, known.get((one.consent, one.new.hub))) for one in submissions}
+        receipts = referrals.save(tx, [one.new for one in submissions if refusals[one.new.id] is None])
+        return [receipts.get(one.new.id) or _earlier(tx, one.new) or _sure(refusals[one.new.id]) for one in submissions]
+
+
+def submit(
+    store: Store, agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller
+) -> referrals.Receipt:
+    """Take one referral. Raises Invalid, NeedsMissing, ConsentMissing, NotFound, KeyReused."""
+    [answer] = take(store, [read(agencies, draft, body, key, caller)])
+    if isinstance(answer, Problem):
+        raise answer
+    return answer
+
+
+def _sure(problem: Problem | None) -> Problem:
+    assert problem is not None, "what was neither stored nor known was refused"
+    return problem
+
+
+def _earlier(tx: Tx, new: referrals.New) -> referrals.Receipt | Problem | None:
+    try:
+        return referrals.first_answer(tx, new.hub, new.key, new.body)
+    except KeyReused as problem:
+        return problem
+
+
+def _refusal(submission: Submission, record: consents.Record | None) -> Problem | None:
+    """Why consent does not allow *submission*, or None."""
+    if record is None:
+        return consents.unknown(submission.consent)
+    try:
+        _require_consent(record.consent, submission.new.document, submission.asked, record.read_at)
+    except ConsentMissing as problem:
+        return problem
+    return None
+
+
+class Counter:
+    """Takes referrals for one event loop: those that arrive while a commit is on its way share the next one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[tuple[Submission, asyncio.Future[referrals.Receipt]]] = []
+        self._clerks: set[asyncio.Task[None] | None] = set()
+
+    async def submit(self, submission: Submission) -> referrals.Receipt:
+        """As take(), for one. Raises its problem."""
+        answer: asyncio.Future[referrals.Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((submission, answer))
+        if len(self._clerks) < CLERKS:
+            self._clerks.add(asyncio.create_task(self._serve()))
+        return await answer
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                taken = await asyncio.to_thread(_take_all, self._store, [submission for submission, _ in together])
+                for (_, answer), found in zip(together, taken, strict=True):
+                    if answer.done():  # the caller has gone; what was taken stays taken
+                        continue
+                    if isinstance(found, Exception):
+                        answer.set_exception(found)
+                    else:
+                        answer.set_result(found)
+        finally:
+            self._clerks.discard(asyncio.current_task())
+
+
+def _take_all(store: Store, submissions: Sequence[Submission]) -> Sequence[referrals.Receipt | Exception]:
+    """take(), where one that cannot be taken at all spoils it for nobody else."""
+    try:
+        return take(store, submissions)
+    except StoreUnavailable as error:
+        return [error] * len(submissions)
+    except Exception as error:  # noqa: BLE001  it reaches its own caller, who raises it
+        if len(submissions) == 1:
+            return [error]
+        return [answer for one in submissions for answer in _take_all(store, [one])]
 
 
 def _asked(referral: Mapping[str, Any], agencies: Mapping[str, Agency]) -> list[Agency]:
@@ -74,7 +170,7 @@ def _asked(referral: Mapping[str, Any], agencies: Mapping[str, Agency]) -> list[
     return list(asked.values())
 
 
-def _require_needs(referral: Mapping[str, Any], asked: list[Agency]) -> None:
+def _require_needs(referral: Mapping[str, Any], asked: Sequence[Agency]) -> None:
     missing = [
         {"agency": agency.name, "pointer": pointer}
         for agency in asked
@@ -85,7 +181,7 @@ def _require_needs(referral: Mapping[str, Any], asked: list[Agency]) -> None:
         raise NeedsMissing(f"{first['agency']} needs {first['pointer']}: fill it in and submit again.", missing=missing)
 
 
-def _require_consent(consent: Consent, referral: Mapping[str, Any], asked: list[Agency], at: datetime) -> None:
+def _require_consent(consent: Consent, referral: Mapping[str, Any], asked: Sequence[Agency], at: datetime) -> None:
     missing: list[dict[str, Any]] = []
     for agency in asked:
         answer = decide(

@@ -72,7 +72,8 @@ def parse(raw: bytes) -> Any:
     """Strict JSON (RFC 8259): UTF-8, no name twice in an object, no NaN, no lone surrogate or NUL. Raises Malformed."""
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
+        if b"\\u" in raw:  # an escape is the only way for a lone surrogate to come in
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except Malformed:
         raise
     except (ValueError, RecursionError):

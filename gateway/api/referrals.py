@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from gateway import intake
 from gateway.errors import KeyMissing
@@ -31,14 +31,18 @@ class Accepted(View):
     deliveries: dict[str, str]
 
 
-@router.post("", status_code=202, openapi_extra=body_of("referral", examples.REFERRAL))
-def submit(body: Json, caller: Hub, room: Room, response: Response, idempotency_key: IdempotencyKey = None) -> Accepted:
+@router.post("", status_code=202, response_model=Accepted, openapi_extra=body_of("referral", examples.REFERRAL))
+async def submit(
+    request: Request, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
     if not idempotency_key or len(idempotency_key) > 255:
         raise KeyMissing("Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral.")
-    taken = intake.submit(room.store, room.agencies, body.document, body.raw, idempotency_key, caller)
-    response.headers["Location"] = f"/v1/referrals/{taken.id}"
-    return Accepted(id=taken.id, accepted_at=taken.accepted_at, deliveries=dict(taken.deliveries))
+    submission = intake.read(room.agencies, body.document, body.raw, idempotency_key, caller)
+    taken = await request.app.state.counter.submit(submission)
+    accepted = Accepted(id=taken.id, accepted_at=taken.accepted_at, deliveries=dict(taken.deliveries))
+    headers = {"Location": f"/v1/referrals/{taken.id}"}
+    return Response(accepted.model_dump_json(), 202, headers, "application/json")
 
 
 @router.get("/{referral}", response_model_exclude_none=True)

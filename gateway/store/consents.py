@@ -1,7 +1,7 @@
 """Consent records, sealed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,16 +55,31 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str) -> str:
 
 def get(tx: Tx, identifier: str, *, hub: str) -> Record:
     """The record, if it is this hub's. Raises NotFound. Held against withdrawal until the transaction ends."""
-    row = tx.one(
-        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = %(id)s AND hub = %(hub)s FOR SHARE",
-        {"id": identifier, "hub": hub},
+    try:
+        return get_all(tx, [(identifier, hub)])[identifier, hub]
+    except KeyError:
+        raise unknown(identifier) from None
+
+
+def get_all(tx: Tx, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+    """Those of *wanted*, ``(id, hub)``, that there are. Held against withdrawal until the transaction ends."""
+    pairs = set(wanted)
+    rows = tx.all(
+        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = ANY(%(ids)s) ORDER BY id FOR SHARE",
+        {"ids": [identifier for identifier, _ in pairs]},
     )
-    if row is None:
-        raise NotFound(
-            f"there is no consent {identifier}" if ids.valid(identifier, "con") else "that is not a consent's id"
-        )
-    document = json.loads(tx.vault.key(row["data_key"], identifier).open(row["document"], _where(identifier)))
-    return Record(identifier, row["hub"], document, row["created_at"], row["withdrawn_at"], row["read_at"])
+    return {(row["id"], row["hub"]): _open(tx, row) for row in rows if (row["id"], row["hub"]) in pairs}
+
+
+def _open(tx: Tx, row: Mapping[str, Any]) -> Record:
+    document = json.loads(tx.vault.key(row["data_key"], row["id"]).open(row["document"], _where(row["id"])))
+    return Record(row["id"], row["hub"], document, row["created_at"], row["withdrawn_at"], row["read_at"])
+
+
+def unknown(identifier: str) -> NotFound:
+    return NotFound(
+        f"there is no consent {identifier}" if ids.valid(identifier, "con") else "that is not a consent's id"
+    )
 
 
 def withdraw(tx: Tx, identifier: str, *, hub: str) -> bool:

@@ -1,16 +1,19 @@
 """Referrals, sealed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gateway_sdk import Status
+
 from gateway import ids
 from gateway.errors import KeyReused, NotFound
+from gateway.policy.lifecycle import State
 from gateway.vault import DataKey
 
-from . import audit, events
+from . import audit
 from .session import Tx
 
 
@@ -30,25 +33,103 @@ def _where(identifier: str) -> str:
     return f"referrals.payload:{identifier}"
 
 
-def save(tx: Tx, identifier: str, referral: Mapping[str, Any], *, hub: str) -> None:
-    """Seal and store *referral*, which follows the referral schema, under its new id."""
-    key, wrapped = tx.vault.new_key(identifier)
-    tx.put(
-        "INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload) VALUES "
-        "(%(id)s, %(hub)s, %(consent)s, %(subject)s, %(area)s, %(urgency)s, %(key)s, %(payload)s)",
+@dataclass(frozen=True)
+class New:
+    """A referral to be stored. *document* follows the referral schema; *deliveries*: ``{agency: (id, purpose)}``.
+
+    *key* and *body*: the hub's Idempotency-Key, and the bytes it came with.
+    """
+
+    id: str
+    hub: str
+    document: Mapping[str, Any]
+    deliveries: Mapping[str, tuple[str, str]]
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a hub gets for a referral that was taken. *deliveries*: ``{agency: delivery id}``."""
+
+    id: str
+    accepted_at: datetime
+    deliveries: Mapping[str, str]
+
+
+# One statement for referrals, deliveries, audit and events: a round trip and a plan for each would cost more than they do.
+SAVE = """
+WITH new AS (
+    SELECT * FROM unnest(%(ids)s::text[], %(hubs)s::text[], %(consents)s::text[], %(subjects)b::bytea[], %(areas)s::text[],
+        %(urgencies)s::text[], %(data_keys)b::bytea[], %(payloads)b::bytea[], %(keys)s::text[], %(bodies)b::bytea[])
+    AS new(id, hub, consent, subject, area, urgency, data_key, payload, key, body)
+), first AS (
+    INSERT INTO idempotency (hub, key, body_index, referral) SELECT hub, key, body, id FROM new ORDER BY hub, key
+    ON CONFLICT DO NOTHING RETURNING referral
+), taken AS (
+    INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload)
+    SELECT id, hub, consent, subject, area, urgency, data_key, payload FROM new JOIN first ON first.referral = new.id
+    RETURNING id, hub, created_at
+), queued AS (
+    INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status, due_at)
+    SELECT asked.id, taken.id, hub, agency, purpose, 'referral', %(waiting)s, %(received)s, now()
+    FROM unnest(%(delivery_ids)s::text[], %(referrals)s::text[], %(agencies)s::text[], %(purposes)s::text[])
+        AS asked(id, referral, agency, purpose) JOIN taken ON taken.id = asked.referral
+    RETURNING id, hub
+), told AS (
+    INSERT INTO events (hub, type, referral) SELECT hub, 'referral.accepted', id FROM taken
+), audited AS (
+    INSERT INTO audit (actor, action, object)
+    SELECT 'hub:' || hub, 'referral.submit', id FROM taken UNION ALL SELECT 'hub:' || hub, 'delivery.queue', id FROM queued
+)
+SELECT id, created_at FROM taken
+"""
+
+
+def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
+    """Seal and store *referrals*, each with its deliveries, due at once. Returns ``{id: receipt}``.
+
+    One whose Idempotency-Key was used before is left out: see first_answer(). If another transaction
+    is just using the key, this waits for it.
+    """
+    sealed = [tx.vault.new_key(new.id) for new in referrals]
+    asked = [(*delivery, new.id, agency) for new in referrals for agency, delivery in new.deliveries.items()]
+    rows = tx.all(
+        SAVE,
         {
-            "id": identifier,
-            "hub": hub,
-            "consent": referral["consent"],
-            "subject": tx.vault.blind("subject", f"{hub}:{referral['subject']}"),
-            "area": referral["area"],
-            "urgency": referral["urgency"],
-            "key": wrapped,
-            "payload": key.seal(json.dumps(referral).encode(), _where(identifier)),
+            "ids": [new.id for new in referrals],
+            "hubs": [new.hub for new in referrals],
+            "consents": [new.document["consent"] for new in referrals],
+            "subjects": [tx.vault.blind("subject", f"{new.hub}:{new.document['subject']}") for new in referrals],
+            "areas": [new.document["area"] for new in referrals],
+            "urgencies": [new.document["urgency"] for new in referrals],
+            "data_keys": [wrapped for _, wrapped in sealed],
+            "payloads": [
+                key.seal(json.dumps(new.document).encode(), _where(new.id))
+                for new, (key, _) in zip(referrals, sealed, strict=True)
+            ],
+            "keys": [new.key for new in referrals],
+            "bodies": [_body_index(tx, new.body) for new in referrals],
+            "delivery_ids": [identifier for identifier, *_ in asked],
+            "purposes": [purpose for _, purpose, *_ in asked],
+            "referrals": [referral for *_, referral, _ in asked],
+            "agencies": [agency for *_, agency in asked],
+            "waiting": State.WAITING,
+            "received": Status.RECEIVED,
         },
     )
-    audit.write(tx, f"hub:{hub}", "referral.submit", identifier)
-    events.write(tx, "referral.accepted", hub=hub, referral=identifier)
+    taken = {row["id"]: row["created_at"] for row in rows}
+    return {
+        new.id: Receipt(
+            new.id, taken[new.id], {agency: identifier for agency, (identifier, _) in new.deliveries.items()}
+        )
+        for new in referrals
+        if new.id in taken
+    }
+
+
+def _body_index(tx: Tx, body: bytes) -> bytes:
+    return tx.vault.blind("idempotency", body.hex())
 
 
 def get(tx: Tx, identifier: str, *, hub: str) -> Record:
@@ -93,44 +174,20 @@ def key(tx: Tx, identifier: str) -> DataKey:
     return tx.vault.key(row["data_key"], identifier)
 
 
-def first_answer(tx: Tx, referral: str, *, hub: str, key: str, body: bytes) -> str | None:
-    """The referral this Idempotency-Key made before; None if it is new, and then it is *referral*'s from now on.
+def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
+    """The receipt that *hub*'s Idempotency-Key brought the first time, or None: it is new.
 
-    A second request with the same key waits here until the first has committed.
     Raises KeyReused when the first came with another body.
     """
-    index = tx.vault.blind("idempotency", body.hex())
-    if tx.run(
-        "INSERT INTO idempotency (hub, key, body_index, referral) VALUES (%(hub)s, %(key)s, %(body)s, %(referral)s) "
-        "ON CONFLICT DO NOTHING",
-        {"hub": hub, "key": key, "body": index, "referral": referral},
-    ):
-        return None
-    row = tx.one(
-        "SELECT body_index, referral FROM idempotency WHERE hub = %(hub)s AND key = %(key)s", {"hub": hub, "key": key}
-    )
-    assert row is not None, "the conflicting row is committed"
-    if row["body_index"] != index:
-        raise KeyReused("this Idempotency-Key came before with another body: use a new key for a new referral")
-    first: str = row["referral"]
-    return first
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What a hub gets for a referral that was taken. *deliveries*: ``{agency: delivery id}``."""
-
-    id: str
-    accepted_at: datetime
-    deliveries: Mapping[str, str]
-
-
-def receipt(tx: Tx, identifier: str) -> Receipt:
-    """The receipt of a stored referral; the same whenever it is asked for."""
     rows = tx.all(
-        "SELECT referrals.created_at, deliveries.agency, deliveries.id FROM referrals "
+        "SELECT body_index, referrals.id AS referral, referrals.created_at, agency, deliveries.id FROM idempotency "
+        "JOIN referrals ON referrals.id = idempotency.referral "
         "JOIN deliveries ON deliveries.referral = referrals.id AND deliveries.kind = 'referral' "
-        "WHERE referrals.id = %(id)s ORDER BY deliveries.agency",
-        {"id": identifier},
+        "WHERE idempotency.hub = %(hub)s AND key = %(key)s ORDER BY agency",
+        {"hub": hub, "key": key},
     )
-    return Receipt(identifier, rows[0]["created_at"], {row["agency"]: row["id"] for row in rows})
+    if not rows:
+        return None
+    if rows[0]["body_index"] != _body_index(tx, body):
+        raise KeyReused("this Idempotency-Key came before with another body: use a new key for a new referral")
+    return Receipt(rows[0]["referral"], rows[0]["created_at"], {row["agency"]: row["id"] for row in rows})

@@ -1,7 +1,7 @@
 """Connections and transactions."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -18,29 +18,47 @@ class StoreUnavailable(GatewayError):
     """The database does not answer. Nothing was done."""
 
 
+class Connection(psycopg.Connection[DictRow]):
+    """A connection that stays in pipeline mode: statements travel together until somebody wants a result."""
+
+    pipe: psycopg.Pipeline
+    _left = ExitStack()  # of the class: empty
+
+    def stay_in_pipeline(self) -> None:
+        self._left = ExitStack()
+        self.pipe = self._left.enter_context(self.pipeline())
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._left.close()
+        super().close()
+
+
 @dataclass(frozen=True)
 class Tx:
     """One open transaction, and the vault that seals what it stores."""
 
-    connection: psycopg.Connection[DictRow]
-    pipeline: psycopg.Pipeline
+    connection: Connection
     vault: Vault
 
+    def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> psycopg.Cursor[DictRow]:
+        """A statement that travels with the next one whose result is wanted, or with the commit.
+
+        What goes wrong is raised then. Fetching from the returned cursor is wanting its result.
+        """
+        return self.connection.execute(sql, values)
+
     def all(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> list[DictRow]:
-        return self.connection.execute(sql, values).fetchall()
+        return self.put(sql, values).fetchall()
 
     def one(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> DictRow | None:
-        return self.connection.execute(sql, values).fetchone()
+        return self.put(sql, values).fetchone()
 
     def run(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> int:
         """Returns the number of rows changed."""
-        cursor = self.connection.execute(sql, values)
-        self.pipeline.sync()
+        cursor = self.put(sql, values)
+        self.connection.pipe.sync()
         return cursor.rowcount
-
-    def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> None:
-        """A statement whose result nobody needs: it travels with the next one. What goes wrong is raised then."""
-        self.connection.execute(sql, values)
 
     def now(self) -> datetime:
         """The database's clock, this instant: every process goes by the same one."""
@@ -57,8 +75,10 @@ class Store:
         self.url, self.vault = url, vault
         self._pool = ConnectionPool(
             plain_url(url), min_size=1, max_size=size, open=False, timeout=10,
-            connection_class=psycopg.Connection[DictRow],
-            kwargs={"row_factory": dict_row, "application_name": "referral-gateway"},
+            connection_class=Connection, configure=Connection.stay_in_pipeline,
+            # autocommit: BEGIN and COMMIT are sent below, with the statements; psycopg's own cost a round trip each
+            kwargs={"row_factory": dict_row, "application_name": "referral-gateway", "autocommit": True,
+                    "options": "-c idle_in_transaction_session_timeout=60s"},
             name="store",
         )  # fmt: skip
 
@@ -82,8 +102,13 @@ class Store:
         raised without their texts, which quote values.
         """
         try:
-            with self._pool.connection() as connection, connection.pipeline() as pipeline:
-                yield Tx(connection, pipeline, self.vault)
+            with self._pool.connection() as connection:
+                connection.execute("BEGIN")
+                yield Tx(connection, self.vault)
+                committed = connection.execute("COMMIT")
+                connection.pipe.sync()
+                if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block
+                    raise psycopg.errors.InFailedSqlTransaction
         except (PoolTimeout, psycopg.OperationalError):
             raise StoreUnavailable("the database does not answer") from None
 

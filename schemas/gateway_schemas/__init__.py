@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ._select import Categories, UnknownPointer, covers, select
+from ._select import NOTHING, Categories, Plan, UnknownPointer, covers, plan, select
 
 __all__ = [
     "NAMES",
@@ -125,6 +125,11 @@ def keep(view: Mapping[str, Any], pointers: Iterable[str], allowed: Categories |
     whoever asks and whatever is allowed. Objects and arrays left empty are left out.
     Pure: *view* is not changed, the result shares nothing mutable with it.
     """
-    wanted = tuple(pointers)
-    kept = select(view, view_schema(), wanted, allowed, resolve)
+    chosen = _plan(tuple(pointers))
+    kept = select(view, chosen, allowed) if chosen else NOTHING
     return kept if isinstance(kept, dict) else {}
+
+
+@cache
+def _plan(pointers: tuple[str, ...]) -> Plan | None:
+    return plan(view_schema(), pointers, resolve)

@@ -1,6 +1,7 @@
 """Cutting a document down to named places and allowed categories."""
 
 from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 Categories = Set[str]
@@ -12,38 +13,65 @@ class UnknownPointer(LookupError):
     """No leaf of the schema lies at or below this pointer."""
 
 
+@dataclass(frozen=True)
+class Leaf:
+    category: str
+
+
+@dataclass(frozen=True)
+class Array:
+    items: "Plan"
+
+
+@dataclass(frozen=True)
+class Object:
+    """*flags*: when there are any, one of these members must be true for anything to be kept."""
+
+    members: Mapping[str, "Plan"]
+    flags: tuple[str, ...] = ()
+
+
+Plan = Leaf | Array | Object
+
+
 def covers(pointer: str, place: str) -> bool:
     """Whether *place* is *pointer* or lies below it."""
     return place == pointer or place.startswith(pointer + "/")
 
 
-def select(
-    value: Any,
+def plan(
     schema: Mapping[str, Any],
     pointers: tuple[str, ...],
-    allowed: Categories | None,
     resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     place: str = "",
-) -> Any:
-    """What of *value* may be kept, or NOTHING. A value the schema does not describe is never kept."""
+) -> Plan | None:
+    """What to keep of a value at *place*: the part of *schema* that *pointers* name. None: nothing."""
     schema = resolve(schema)
     if not any(covers(pointer, place) or covers(place, pointer) for pointer in pointers):
-        return NOTHING
-    if "properties" in schema and isinstance(value, dict):
-        flags = schema.get("safeWhen")
-        if flags and not any(value.get(flag) is True for flag in flags):
-            return NOTHING
-        known = schema["properties"]
-        kept = {
-            name: select(child, known[name], pointers, allowed, resolve, f"{place}/{name}")
-            for name, child in value.items()
-            if name in known
+        return None
+    if "properties" in schema:
+        below = {
+            name: plan(child, pointers, resolve, f"{place}/{name}") for name, child in schema["properties"].items()
         }
-        return {name: child for name, child in kept.items() if child is not NOTHING} or NOTHING
-    if "items" in schema and isinstance(value, list):
-        items = [select(item, schema["items"], pointers, allowed, resolve, f"{place}/*") for item in value]
-        return [item for item in items if item is not NOTHING] or NOTHING
-    if "properties" in schema or "items" in schema or isinstance(value, dict | list):
-        return NOTHING
-    wanted = any(covers(pointer, place) for pointer in pointers)
-    return value if wanted and (allowed is None or schema["dataCategory"] in allowed) else NOTHING
+        members = {name: child for name, child in below.items() if child is not None}
+        return Object(members, tuple(schema.get("safeWhen", ())))
+    if "items" in schema:
+        items = plan(schema["items"], pointers, resolve, f"{place}/*")
+        return Array(items) if items else None
+    return Leaf(schema["dataCategory"]) if any(covers(pointer, place) for pointer in pointers) else None
+
+
+def select(value: Any, plan: Plan, allowed: Categories | None) -> Any:
+    """What of *value* may be kept, or NOTHING. A value the schema does not describe is never kept."""
+    match plan:
+        case Object(members, flags) if isinstance(value, dict):
+            if flags and not any(value.get(flag) is True for flag in flags):
+                return NOTHING
+            kept = {name: select(child, members[name], allowed) for name, child in value.items() if name in members}
+            return {name: child for name, child in kept.items() if child is not NOTHING} or NOTHING
+        case Array(items) if isinstance(value, list):
+            kept_items = [select(item, items, allowed) for item in value]
+            return [item for item in kept_items if item is not NOTHING] or NOTHING
+        case Leaf(category) if not isinstance(value, dict | list):
+            return value if allowed is None or category in allowed else NOTHING
+    return NOTHING

@@ -1,5 +1,6 @@
 """The web process's application, called in this process, on a real database."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -35,8 +36,9 @@ class Hub:
 
 
 @pytest.fixture
-def client(room: PostRoom) -> TestClient:
-    return TestClient(app.build(room), base_url="http://127.0.0.1", follow_redirects=False)
+def client(room: PostRoom) -> Iterator[TestClient]:
+    with TestClient(app.build(room), base_url="http://127.0.0.1", follow_redirects=False) as opened:
+        yield opened  # one event loop for all threads of a test, as in the web process
 
 
 @pytest.fixture
