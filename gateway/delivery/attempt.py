@@ -1,19 +1,23 @@
 """One attempt, start to finish: begin under the token, make the request, send it, settle what came of it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import gateway_sdk as sdk
 
 from gateway import logs, wire
-from gateway.errors import MaybeSent, NotSent
+from gateway.errors import MaybeSent, NotSent, Sealed
 from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Grant, Missing, WhyNot, decide
 from gateway.policy.lifecycle import Move, State
-from gateway.store import consents, deliveries, health, referrals
+from gateway.store import attempts, deliveries
+from gateway.store.attempts import Look
+from gateway.store.audit import Deed
 from gateway.store.deliveries import Delivery
+from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 
 from . import settle, sound
@@ -23,17 +27,29 @@ log = logs.get()
 
 
 @dataclass(frozen=True)
+class Parcel:
+    """A referral that is still sealed, and what of it the agency may be given."""
+
+    referral: SealedReferral
+    permission: Grant
+
+
+@dataclass(frozen=True)
 class Send:
-    """Stage: give the agency a referral, or take one back."""
+    """Stage: give the agency a referral, or take one back. *content* is the error when the records do not open."""
 
     delivery: Delivery
     agency: Agency
-    content: sdk.Referral | sdk.Sent
+    content: Parcel | sdk.Sent | Sealed
 
-    def request(self) -> sdk.Request | None:
-        if isinstance(self.content, sdk.Referral):
-            return self.agency.adapter.translate(self.content)
-        return self.agency.adapter.withdraw(self.content)
+    def request(self, room: PostRoom) -> sdk.Request | None:
+        if isinstance(self.content, Sealed):
+            raise self.content
+        if isinstance(self.content, sdk.Sent):
+            return self.agency.adapter.withdraw(self.content)
+        whole, needs = self.content.referral.open(room.store.vault), self.agency.adapter.needs
+        data = minimise.keep(whole, self.agency.name, needs, self.content.permission.categories)
+        return self.agency.adapter.translate(sdk.Referral(self.delivery.id, self.delivery.created_at, data, needs))
 
     def read(self, reply: sdk.Reply) -> sdk.Outcome:
         return sound.outcome(self.agency.adapter.classify(reply))
@@ -47,17 +63,20 @@ class Ask:
     agency: Agency
     content: sdk.Sent
 
-    def request(self) -> sdk.Request | None:
+    def request(self, room: PostRoom) -> sdk.Request | None:
         return self.agency.adapter.ask(self.content)
 
     def read(self, reply: sdk.Reply) -> sdk.Answer:
         return sound.answer(self.agency.adapter.read_update(reply))
 
 
+Begun = Callable[[], Send | Ask | None]
+"""The stage that a committed transaction began, or None: the delivery was another's."""
+
+
 def run(room: PostRoom, identifier: str, token: UUID) -> None:
     """Carry out what is due for a delivery. Does nothing unless *token* still holds it."""
-    with room.store.begin() as tx:
-        stage = _begin(room, tx, identifier, token)
+    stage = begin(room, identifier, token)
     if stage is None:
         return
     started = time.monotonic()
@@ -65,85 +84,100 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
     seconds = time.monotonic() - started
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
-        settle.outcome(room, stage.delivery, stage.agency, result, seconds)
+        referral = stage.content.referral if isinstance(stage.content, Parcel) else None
+        settle.outcome(room, stage.delivery, stage.agency, result, seconds, referral)
     else:
         assert not isinstance(result, sdk.Delivered | sdk.Refused | settle.Unmade)
         settle.answer(room, stage.delivery, stage.agency, result, seconds)
 
 
-def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Send | Ask | None:
-    """Take hold of the delivery for its next stage. Locks consent before delivery, as a withdrawal does.
+def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
+    """Take hold of the delivery for its next stage, if *token* still holds it and there is one."""
+    with room.store.begin() as tx:
+        begun = _begin(room, tx, identifier, token)
+    return begun() if begun else None
 
-    Nothing is locked by looking: each step that changes the row presents the token again.
-    """
-    delivery = deliveries.held_by(tx, identifier, token)
-    agency = room.agencies.get(delivery.agency) if delivery else None
-    if delivery is None or agency is None:
+
+def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Begun | None:
+    look = attempts.look(tx, identifier, token)
+    agency = room.agencies.get(look.delivery.agency) if look else None
+    if look is None or agency is None:
         return None
-    referral = referrals.sealed(tx, delivery.referral) if delivery.kind == "referral" else None
-    permission = _permission(tx, delivery, agency, referral) if referral else None
+    delivery = look.delivery
+    if look.paused:
+        _put_back(tx, delivery)
+        return None
+    permission = _permission(tx, look, agency) if delivery.kind == "referral" else None
     match delivery.state:
         case State.QUEUED:
-            if health.paused(tx, agency.name):
-                deliveries.move(tx, delivery, Move.DEFER, due_at=tx.now())
-                return None
             if isinstance(permission, WhyNot):
                 settle.consent_ended(tx, delivery, permission)
                 return None
-            return _send(room, tx, delivery, agency, Move.BEGIN, referral, permission)
-        case State.ASKING:
-            if delivery.kind == "withdrawal" or (agency.adapter.idempotent and isinstance(permission, Grant)):
-                return _send(room, tx, delivery, agency, Move.REPEAT, referral, permission)
-            return _ask(room, tx, delivery, agency)
-        case State.DELIVERED:
+            return _send(room, tx, look, agency, Move.BEGIN, permission)
+        case State.ASKING if delivery.kind == "withdrawal":
+            return _send(room, tx, look, agency, Move.REPEAT, None)
+        case State.ASKING if agency.adapter.idempotent and isinstance(permission, Grant):
+            return _send(room, tx, look, agency, Move.REPEAT, permission)
+        case State.ASKING | State.DELIVERED:
             return _ask(room, tx, delivery, agency)
         case _:
             return None
 
 
-def _permission(tx: Tx, delivery: Delivery, agency: Agency, referral: referrals.SealedReferral) -> Grant | WhyNot:
+def _put_back(tx: Tx, delivery: Delivery) -> None:
+    """The agency was stopped after the claim: leave the delivery for later, with no attempt counted."""
+    if delivery.state is State.QUEUED:
+        deliveries.put_move(tx, delivery, Move.DEFER, due_at=tx.now())
+    else:
+        deliveries.let_go(tx, delivery, tx.now())
+
+
+def _permission(tx: Tx, look: Look, agency: Agency) -> Grant | WhyNot | Sealed:
     """What she agrees to at this instant, by the database's clock."""
-    stored = consents.get(tx, referral.consent, hub=delivery.hub)
+    try:
+        stored = look.consent(tx)
+    except Sealed as error:
+        return error
     consent = stored.consent
     answer: Grant | tuple[Missing, ...] = decide(
         consent,
         subject=consent.subject,
         agency=agency.name,
-        purpose=delivery.purpose,
+        purpose=look.delivery.purpose,
         required=agency.required_categories,
         at=stored.read_at,
     )
     return answer if isinstance(answer, Grant) else answer[0].reason
 
 
-def _send(
-    room: PostRoom,
-    tx: Tx,
-    delivery: Delivery,
-    agency: Agency,
-    verb: Move,
-    referral: referrals.SealedReferral | None,
-    permission: Grant | WhyNot | None,
-) -> Send | None:
-    held = deliveries.move(tx, delivery, verb, hold_for=room.settings.lease)
-    if held is None:
-        return None
-    if referral is None:
-        return Send(held, agency, _sent(tx, held))
-    assert isinstance(permission, Grant)
-    whole = referral.open(tx, by="gateway", because=f"send to {agency.name}")
-    data = minimise.keep(whole, agency.name, agency.adapter.needs, permission.categories)
-    return Send(held, agency, sdk.Referral(held.id, held.created_at, data, agency.adapter.needs))
+def _send(room: PostRoom, tx: Tx, look: Look, agency: Agency, verb: Move, permission: Grant | Sealed | None) -> Begun:
+    """The sending begins with this commit: from then on, whatever dies, the request may have left."""
+    content: Parcel | sdk.Sent | Sealed
+    deeds: list[Deed] = []
+    if permission is None:
+        content = _sent(tx, look.delivery)
+    elif isinstance(permission, Sealed):
+        content = permission
+    else:
+        content = Parcel(look.referral, permission)
+        deeds = [Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {agency.name}"})]
+    moving = deliveries.put_move(tx, look.delivery, verb, hold_for=room.settings.lease, deeds=deeds)
+
+    def begun() -> Send | None:
+        held = moving.result()
+        return Send(held, agency, content) if held else None
+
+    return begun
 
 
-def _ask(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency) -> Ask | None:
+def _ask(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency) -> Begun | None:
     sent = _sent(tx, delivery)
     if not _can_ask(agency, sent):
         deliveries.let_go(tx, delivery, None)
         settle.release(tx, deliveries.lock(tx, delivery.id))
         return None
     held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
-    return Ask(held, agency, sent) if held else None
+    return (lambda: Ask(held, agency, sent)) if held else None
 
 
 def _can_ask(agency: Agency, sent: sdk.Sent) -> bool:
@@ -159,7 +193,10 @@ def _sent(tx: Tx, delivery: Delivery) -> sdk.Sent:
 def _exchange(room: PostRoom, stage: Send | Ask) -> sdk.Outcome | sdk.Answer | settle.Unmade:
     """Translate, send, read. The adapter's mistakes and the network's become outcomes."""
     try:
-        request = stage.request()
+        request = stage.request(room)
+    except Sealed:
+        log.error("record does not open", delivery=stage.delivery.id)
+        return settle.Unmade("record_damaged")
     except Exception as error:  # an adapter is code we did not write
         log.error("adapter failed", adapter=stage.agency.settings.adapter, delivery=stage.delivery.id, exc_info=error)
         return settle.Unmade("adapter_error")

@@ -8,6 +8,7 @@ from gateway.wire import CODES as WIRE
 OWN = {
     "abandoned": "the worker that was sending it stopped; it may have arrived",
     "adapter_error": "the adapter could not make a request of it; nothing was sent",
+    "record_damaged": "its record does not open: another master key, or it was changed; nothing was sent",
     "unreadable": "the agency answered something its contract does not allow; it may have taken it",
     "consent_withdrawn": "she withdrew her consent before it was sent",
     "consent_expired": "her consent ended before it was sent",

@@ -9,9 +9,11 @@ from gateway import logs
 from gateway.plugins import Agency
 from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
-from gateway.store import deliveries, health
+from gateway.store import attempts, deliveries, health
 from gateway.store.deliveries import Delivery
+from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
+from gateway.vault import DataKey
 
 from . import codes, feedback
 from .room import PostRoom
@@ -28,48 +30,59 @@ class Unmade:
     code: str
 
 
-def outcome(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome | Unmade, seconds: float) -> None:
-    """Record what an attempt came to and move the delivery on.
+def outcome(
+    room: PostRoom,
+    sent: Delivery,
+    agency: Agency,
+    result: sdk.Outcome | Unmade,
+    seconds: float,
+    referral: SealedReferral | None = None,
+) -> None:
+    """Record what an attempt came to and move the delivery on. *referral*: what it carried, if it did.
 
     The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
     answer about that very delivery still counts; anything else is only noted.
     """
     code = codes.allowed(agency, result.code) if not isinstance(result, sdk.Delivered) else None
+    word = type(result).__name__.lower()
     with room.store.begin() as tx:
-        deliveries.note_attempt(
-            tx, sent, kind="send", outcome=type(result).__name__.lower(), code=code, seconds=seconds
-        )
-        note_health(tx, agency, result)
-        delivery = deliveries.lock(tx, sent.id)
+        found = attempts.note(tx, sent, kind="send", outcome=word, code=code, seconds=seconds)
+        _note_health(tx, agency, result, found.down)
+        delivery = found.delivery
         if delivery.token != sent.token and delivery.state is not State.ASKING:
             log.warning("late outcome", delivery=sent.id, agency=agency.name, state=delivery.state)
             return
-        now = tx.now()
         match result:
             case sdk.Delivered(reference):
-                _delivered(room, tx, delivery, agency, reference, now)
+                key = referral.key(tx.vault) if referral else None
+                _delivered(room, tx, delivery, agency, reference, found.now, key)
             case sdk.Refused():
                 status = sdk.Status.DECLINED if delivery.kind == "referral" else None
-                deliveries.move(tx, delivery, Move.REFUSE, code=code, status=status)
+                deliveries.put_move(tx, delivery, Move.REFUSE, code=code, status=status)
             case _ if delivery.state is State.SENDING:
-                _failed(room, tx, delivery, result, code, now)
-        release(tx, deliveries.lock(tx, sent.id))
-    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=type(result).__name__.lower(), code=code)
+                _failed(room, tx, delivery, result, code, found.now)
+        if found.held:
+            release(tx, deliveries.lock(tx, sent.id))
+    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=word, code=code)
 
 
 def _delivered(
-    room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, reference: str | None, now: datetime
+    room: PostRoom,
+    tx: Tx,
+    delivery: Delivery,
+    agency: Agency,
+    reference: str | None,
+    now: datetime,
+    key: DataKey | None = None,
 ) -> None:
     if delivery.kind == "withdrawal":
-        deliveries.move(tx, delivery, Move.DELIVER, status=sdk.Status.WITHDRAWN)
+        deliveries.put_move(tx, delivery, Move.DELIVER, status=sdk.Status.WITHDRAWN)
         assert delivery.of is not None
         feedback.taken_back(tx, deliveries.lock(tx, delivery.of))
         return
     status = sdk.Status.SENT if delivery.status is sdk.Status.RECEIVED else None
     due = room.poll_at(agency, 0, delivery.created_at, now)
-    moved = deliveries.move(tx, delivery, Move.DELIVER, status=status, due_at=due)
-    if moved and reference:
-        deliveries.keep_reference(tx, moved, reference)
+    deliveries.put_move(tx, delivery, Move.DELIVER, status=status, due_at=due, reference=reference, key=key)
 
 
 def _failed(
@@ -83,29 +96,28 @@ def _failed(
     """Try again, give up, or doubt. An attempt that repeats an uncertain one leaves it in doubt, whatever it met."""
     in_doubt = delivery.asks > 0
     if isinstance(result, sdk.Uncertain):
-        deliveries.move(tx, delivery, Move.DOUBT, code=code, due_at=room.ask_at(delivery.asks, now))
+        deliveries.put_move(tx, delivery, Move.DOUBT, code=code, due_at=room.ask_at(delivery.asks, now))
         return
     due = None
     if isinstance(result, sdk.Unavailable):
         failures = delivery.asks if in_doubt else delivery.failures + 1
         due = room.retry_at(failures, now, busy=code == "HTTP 429", retry_after=result.retry_after)
     if in_doubt:
-        deliveries.move(tx, delivery, Move.DOUBT, code=code, due_at=due)
+        deliveries.put_move(tx, delivery, Move.DOUBT, code=code, due_at=due)
     else:
-        deliveries.move(tx, delivery, Move.RETRY if due else Move.EXHAUST, code=code, due_at=due)
+        deliveries.put_move(tx, delivery, Move.RETRY if due else Move.EXHAUST, code=code, due_at=due)
 
 
 def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, seconds: float) -> None:
     """Record what an agency said when asked, about an uncertain send or for news."""
     code = codes.allowed(agency, result.code) if isinstance(result, sdk.Unavailable | sdk.Uncertain) else None
-    kind = "ask" if asked.state is State.ASKING else "poll"
+    kind, word = "ask" if asked.state is State.ASKING else "poll", type(result).__name__.lower()
     with room.store.begin() as tx:
-        deliveries.note_attempt(tx, asked, kind=kind, outcome=type(result).__name__.lower(), code=code, seconds=seconds)
-        note_health(tx, agency, result)
-        delivery = deliveries.lock(tx, asked.id)
+        found = attempts.note(tx, asked, kind=kind, outcome=word, code=code, seconds=seconds)
+        _note_health(tx, agency, result, found.down)
+        delivery, now = found.delivery, found.now
         if delivery.token != asked.token:
             return
-        now = tx.now()
         uncertain = delivery.state is State.ASKING
         if uncertain and isinstance(result, sdk.Unavailable):
             due = room.retry_at(delivery.asks, now, busy=False, retry_after=result.retry_after)
@@ -121,18 +133,19 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
                     deliveries.let_go(tx, delivery, due)
                 feedback.apply(tx, deliveries.lock(tx, delivery.id), result, by=f"agency:{agency.name}")
             case sdk.NotFound() if uncertain:
-                deliveries.move(tx, delivery, Move.RETRY, due_at=now)
+                deliveries.put_move(tx, delivery, Move.RETRY, due_at=now)
             case _:
                 deliveries.let_go(tx, delivery, due)
-        release(tx, deliveries.lock(tx, delivery.id))
+        if found.held:
+            release(tx, deliveries.lock(tx, delivery.id))
 
 
-def note_health(tx: Tx, agency: Agency, result: object) -> None:
+def _note_health(tx: Tx, agency: Agency, result: object, down: bool) -> None:
     """What a call says of its agency: that it answers, or that it does not. One log line when an outage begins or ends."""
     if isinstance(result, sdk.Unavailable | sdk.Uncertain):
         if health.failed(tx, agency.name, agency.breaker):
             log.error("outage begins", agency=agency.name)
-    elif not isinstance(result, Unmade) and health.succeeded(tx, agency.name):
+    elif down and not isinstance(result, Unmade) and health.succeeded(tx, agency.name):
         log.warning("outage is over", agency=agency.name)
 
 

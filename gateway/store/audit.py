@@ -7,8 +7,8 @@ object, detail)``. Positions count from 1 without gaps. Rows name ids and codes,
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .session import Tx
@@ -17,11 +17,32 @@ LOCK = 7_203_002
 START = b"\0" * 32
 
 
+@dataclass(frozen=True)
+class Deed:
+    """*actor* (``hub:…``, ``admin:…``, ``gateway``, ``agency:…``) did *action* to *object*."""
+
+    actor: str
+    action: str
+    object: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def columns(deeds: Sequence[Deed]) -> dict[str, list[str]]:
+    """*deeds* as arrays, for a statement that writes them beside what was done."""
+    return {
+        "actors": [deed.actor for deed in deeds],
+        "actions": [deed.action for deed in deeds],
+        "objects": [deed.object for deed in deeds],
+        "details": [json.dumps(deed.detail) if deed.detail else "" for deed in deeds],
+    }
+
+
 def write(tx: Tx, actor: str, action: str, *objects: str, **detail: Any) -> None:
-    """One row for each of *objects*: *actor* (``hub:…``, ``admin:…``, ``gateway``, ``agency:…``) did *action* to it."""
+    """One row for each of *objects*."""
     tx.put(
-        "INSERT INTO audit (actor, action, object, detail) SELECT %(actor)s, %(action)s, unnest(%(objects)s::text[]), %(detail)s",
-        {"actor": actor, "action": action, "objects": list(objects), "detail": json.dumps(detail) if detail else ""},
+        "INSERT INTO audit (actor, action, object, detail) "
+        "SELECT * FROM unnest(%(actors)s::text[], %(actions)s::text[], %(objects)s::text[], %(details)s::text[])",
+        columns([Deed(actor, action, one, detail) for one in objects]),
     )
 
 

@@ -68,10 +68,11 @@ def get_all(tx: Tx, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
         "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = ANY(%(ids)s) ORDER BY id FOR SHARE",
         {"ids": [identifier for identifier, _ in pairs]},
     )
-    return {(row["id"], row["hub"]): _open(tx, row) for row in rows if (row["id"], row["hub"]) in pairs}
+    return {(row["id"], row["hub"]): open_row(tx, row) for row in rows if (row["id"], row["hub"]) in pairs}
 
 
-def _open(tx: Tx, row: Mapping[str, Any]) -> Record:
+def open_row(tx: Tx, row: Mapping[str, Any]) -> Record:
+    """*row*: the columns of a Record, and ``data_key``. Raises Sealed."""
     document = json.loads(tx.vault.key(row["data_key"], row["id"]).open(row["document"], _where(row["id"])))
     return Record(row["id"], row["hub"], document, row["created_at"], row["withdrawn_at"], row["read_at"])
 

@@ -4,7 +4,7 @@
 the lease. ``token`` says who holds it: whoever acts must present it, and each step changes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,10 @@ from gateway_sdk import Reason, Status
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, Move, State, after
+from gateway.vault import DataKey
 
 from . import audit, events, referrals
-from .session import Tx
+from .session import Cursor, Tx
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,49 @@ def queue(
     return made
 
 
-def move(
+class Moving:
+    """A move on its way to the database."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def result(self) -> Delivery | None:
+        """The delivery as it stands now, or None: it was not as it was said to be, and nothing was done.
+
+        Asking costs a round trip, unless another result or the commit was waited for meanwhile.
+        """
+        row = self._cursor.fetchone()
+        return Delivery.of_row(row) if row else None
+
+
+# The row, its audit and the hub's event in one statement: all of them, or, when the row has moved on, nothing.
+MOVE = """
+WITH moved AS (
+    UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s,
+        due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s),
+        status = coalesce(%(status)s, status),
+        status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END,
+        attempts = attempts + %(attempt)s,
+        failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END,
+        asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp(),
+        reference = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference ELSE %(sealed)s::bytea END,
+        reference_index = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference_index ELSE %(index)s::bytea END
+    FROM (SELECT %(index)s::bytea IS NOT NULL AND EXISTS (
+        SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s::bytea) AS taken) AS reference_of_another
+    WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING deliveries.*
+), audited AS (
+    INSERT INTO audit (actor, action, object, detail)
+    SELECT written.* FROM moved,
+        unnest(%(actors)s::text[], %(actions)s::text[], %(objects)s::text[], %(details)s::text[]) AS written
+), told AS (
+    INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code)
+    SELECT hub, 'delivery.state', referral, id, agency, state, status, reason, code FROM moved WHERE %(tell)s
+)
+SELECT * FROM moved
+"""
+
+
+def put_move(
     tx: Tx,
     delivery: Delivery,
     verb: Move,
@@ -90,38 +133,37 @@ def move(
     due_at: datetime | None = None,
     hold_for: timedelta | None = None,
     status: Status | None = None,
+    reference: str | None = None,
+    key: DataKey | None = None,
+    deeds: Iterable[audit.Deed] = (),
     **detail: Any,
-) -> Delivery | None:
+) -> Moving:
     """Change the state of *delivery* as the lifecycle table says, with its audit row and, if the hub is told, its event.
 
-    Compare-and-swap on state and token: None if it is no longer as *delivery* says. *hold_for* gives it a new
-    token and a lease. *due_at*: see the module. Raises Illegal when the table has no such move.
+    Compare-and-swap on state and token. *hold_for* gives it a new token and a lease. *due_at*: see the module.
+    *reference*: the agency's own, kept sealed under *key*, the referral's, which is looked up if it is not at hand.
+    *deeds*: what else is done by moving it. Raises Illegal when the table has no such move.
     """
     state = after(delivery.state, verb)
-    row = tx.one(
-        "UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s, "
-        "  due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s), "
-        "  status = coalesce(%(status)s, status), "
-        "  status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END, "
-        "  attempts = attempts + %(attempt)s, "
-        "  failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END, "
-        "  asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp() "
-        "WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING *",
-        {
-            "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
-            "held": delivery.token, "token": uuid4() if hold_for else None, "hold_for": hold_for, "status": status,
-            "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
-            "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
-            "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
-        },
+    written = [audit.Deed(by, f"delivery.{verb}", delivery.id, ({"code": code} if code else {}) | detail), *deeds]
+    return Moving(
+        tx.put(
+            MOVE,
+            {
+                "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
+                "held": delivery.token, "token": uuid4() if hold_for else None, "hold_for": hold_for, "status": status,
+                "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
+                "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
+                "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
+                "tell": state in HUB_IS_TOLD, **audit.columns(written), **_reference_columns(tx, delivery, reference, key),
+            },
+        )
     )  # fmt: skip
-    if row is None:
-        return None
-    moved = Delivery.of_row(row)
-    audit.write(tx, by, f"delivery.{verb}", delivery.id, **({"code": code} if code else {}), **detail)
-    if state in HUB_IS_TOLD:
-        tell(tx, moved, "delivery.state")
-    return moved
+
+
+def move(tx: Tx, delivery: Delivery, verb: Move, **more: Any) -> Delivery | None:
+    """As put_move(), and its result."""
+    return put_move(tx, delivery, verb, **more).result()
 
 
 def tell(tx: Tx, delivery: Delivery, kind: str) -> None:
@@ -190,12 +232,6 @@ def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:
     return [Delivery.of_row(row) for row in rows]
 
 
-def held_by(tx: Tx, identifier: str, token: UUID) -> Delivery | None:
-    """The delivery, not locked, if *token* holds it; else None: another has it, or had it."""
-    row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s AND token = %(token)s", {"id": identifier, "token": token})
-    return Delivery.of_row(row) if row else None
-
-
 def lock(tx: Tx, identifier: str) -> Delivery:
     """The delivery, locked. Raises NotFound."""
     row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": identifier})
@@ -246,17 +282,23 @@ def _reference_where(delivery: str) -> str:
     return f"deliveries.reference:{delivery}"
 
 
+def _reference_columns(tx: Tx, delivery: Delivery, reference: str | None, key: DataKey | None = None) -> dict[str, Any]:
+    """The agency's own reference, sealed beside the referral, and the blind index by which it is found again."""
+    if not reference:
+        return {"agency": delivery.agency, "sealed": None, "index": None}
+    return {
+        "agency": delivery.agency,
+        "sealed": (key or referrals.key(tx, delivery.referral)).seal(reference.encode(), _reference_where(delivery.id)),
+        "index": tx.vault.blind("reference", f"{delivery.agency}:{reference}"),
+    }
+
+
 def keep_reference(tx: Tx, delivery: Delivery, reference: str) -> None:
-    """Seal the agency's own reference beside the referral; find it again by a blind index."""
+    """Keep the agency's own reference, unless another of its deliveries has the same."""
     tx.put(
         "UPDATE deliveries SET reference = %(sealed)s, reference_index = %(index)s WHERE id = %(id)s "
         "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s)",
-        {
-            "id": delivery.id,
-            "agency": delivery.agency,
-            "sealed": referrals.key(tx, delivery.referral).seal(reference.encode(), _reference_where(delivery.id)),
-            "index": tx.vault.blind("reference", f"{delivery.agency}:{reference}"),
-        },
+        {"id": delivery.id, **_reference_columns(tx, delivery, reference)},
     )
 
 
@@ -294,18 +336,6 @@ def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
         "SELECT * FROM deliveries WHERE of = %(of)s AND state = 'held' ORDER BY id FOR UPDATE", {"of": delivery}
     )
     return [Delivery.of_row(row) for row in rows]
-
-
-def note_attempt(tx: Tx, delivery: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> None:
-    """Keep what one exchange with the agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
-    tx.put(
-        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds) "
-        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
-        {
-            "id": delivery.id, "agency": delivery.agency, "kind": kind, "outcome": outcome, "code": code,
-            "seconds": seconds,
-        },
-    )  # fmt: skip
 
 
 def first_seen(tx: Tx, agency: str, callback: str) -> bool:

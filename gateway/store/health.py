@@ -27,12 +27,6 @@ def everyones(tx: Tx) -> dict[str, Health]:
     return {row["agency"]: Health(**row) for row in rows}
 
 
-def paused(tx: Tx, agency: str) -> bool:
-    """Whether an administrator paused *agency*; held so until the transaction ends."""
-    row = tx.one("SELECT paused_at FROM agency_health WHERE agency = %(agency)s FOR SHARE", {"agency": agency})
-    return row is not None and row["paused_at"] is not None
-
-
 def take_probe(tx: Tx, agency: str, pause: timedelta) -> bool:
     """Whether this process is the one that may probe *agency* now; the next probe is a *pause* away."""
     return bool(

@@ -11,9 +11,8 @@ from gateway_sdk import Status
 from gateway import ids
 from gateway.errors import KeyReused, NotFound
 from gateway.policy.lifecycle import State
-from gateway.vault import DataKey
+from gateway.vault import DataKey, Vault
 
-from . import audit
 from .session import Tx
 
 
@@ -154,17 +153,14 @@ class SealedReferral:
     data_key: bytes
     payload: bytes
 
-    def open(self, tx: Tx, *, by: str, because: str) -> dict[str, Any]:
-        """The whole referral, in the clear; the opening is audited with its reason."""
-        whole: dict[str, Any] = json.loads(tx.vault.key(self.data_key, self.id).open(self.payload, _where(self.id)))
-        audit.write(tx, by, "referral.open", self.id, because=because)
+    def key(self, vault: Vault) -> DataKey:
+        """The data key, for what is sealed beside the referral. Raises Sealed."""
+        return vault.key(self.data_key, self.id)
+
+    def open(self, vault: Vault) -> dict[str, Any]:
+        """The whole referral, in the clear. Whoever opens it writes so in the audit. Raises Sealed."""
+        whole: dict[str, Any] = json.loads(self.key(vault).open(self.payload, _where(self.id)))
         return whole
-
-
-def sealed(tx: Tx, identifier: str) -> SealedReferral:
-    row = tx.one("SELECT id, consent, data_key, payload FROM referrals WHERE id = %(id)s", {"id": identifier})
-    assert row is not None, "deliveries refer to stored referrals"
-    return SealedReferral(**row)
 
 
 def key(tx: Tx, identifier: str) -> DataKey:

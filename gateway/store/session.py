@@ -13,6 +13,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from gateway.errors import GatewayError, Misconfigured
 from gateway.vault import Vault
 
+Cursor = psycopg.Cursor[DictRow]
+
 
 class StoreUnavailable(GatewayError):
     """The database does not answer. Nothing was done."""
@@ -41,7 +43,7 @@ class Tx:
     connection: Connection
     vault: Vault
 
-    def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> psycopg.Cursor[DictRow]:
+    def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> Cursor:
         """A statement that travels with the next one whose result is wanted, or with the commit.
 
         What goes wrong is raised then. Fetching from the returned cursor is wanting its result.

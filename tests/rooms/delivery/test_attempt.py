@@ -249,8 +249,7 @@ def begun(room: PostRoom, *agencies: str) -> tuple[str, Any]:
     agreed, _ = submit(room, *agencies)
     rung: list[tuple[str, UUID]] = []
     outbox.tick(room, lambda *bell: rung.append(bell))
-    with room.store.begin() as tx:
-        stage = attempt._begin(room, tx, *rung[0])
+    stage = attempt.begin(room, *rung[0])
     assert stage is not None
     return agreed, stage
 
@@ -369,3 +368,17 @@ def test_a_repeated_attempt_that_meets_a_closed_door_leaves_the_doubt(room: Post
         work(room, rounds=2)
     [case] = agencies[HOUSING].cases.values()
     assert (case.status, case.document) == (Status.WITHDRAWN, None)
+
+
+@pytest.mark.parametrize("table", ["consents", "referrals"])
+def test_a_record_that_does_not_open_is_dead_at_once(room: PostRoom, agencies: Agencies, table: str) -> None:
+    _, identifier = submit(room, HOUSING)
+    _, other = submit(room, HEALTH)
+    with room.store.begin() as tx:
+        tx.run(f"UPDATE {table} SET data_key = decode('01', 'hex') WHERE id IN "
+               "(SELECT %(id)s UNION SELECT consent FROM referrals WHERE id = %(id)s)", {"id": identifier})  # fmt: skip
+    work(room)
+    found = of(room, identifier)[HOUSING]
+    assert (found.state, found.code) == (State.DEAD, "record_damaged")
+    assert not agencies[HOUSING].received
+    assert of(room, other)[HEALTH].state is State.DELIVERED
