@@ -40,7 +40,7 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        worker_prefetch_multiplier=1,
+        worker_prefetch_multiplier=2,
         worker_concurrency=settings.threads,
         worker_pool="threads",
         worker_send_task_events=False,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from gateway_schemas import covers
@@ -44,6 +45,12 @@ def needs(*required: str, optional: tuple[str, ...] | list[str] = ()) -> Needs:
     return Needs(tuple(required), tuple(optional))
 
 
+@lru_cache(4096)
+def _declared(needs: Needs, pointer: str) -> bool:
+    """Whether *pointer* is one of *needs*, or lies above or below one."""
+    return any(covers(need, pointer) or covers(pointer, need) for need in needs.pointers)
+
+
 _ABSENT = object()
 
 
@@ -54,7 +61,7 @@ def _find(data: Any, parts: list[str]) -> Any:
                 return _ABSENT
             found = [_find(item, parts[index + 1 :]) for item in data]
             return [item for item in found if item is not _ABSENT] or _ABSENT
-        if not isinstance(data, Mapping) or part not in data:
+        if not isinstance(data, dict) or part not in data:
             return _ABSENT
         data = data[part]
     return data
@@ -87,7 +94,7 @@ class Referral:
         return default if value is _ABSENT else value
 
     def _read(self, pointer: str) -> Any:
-        if not any(covers(need, pointer) or covers(pointer, need) for need in self.needs.pointers):
+        if not _declared(self.needs, pointer):
             raise NotDeclared(f"{pointer} is not in this adapter's needs")
         return _find(self.data, pointer.strip("/").split("/"))
 
