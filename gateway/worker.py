@@ -5,7 +5,9 @@ delays is repaired from the rows, so that ``memory://`` is enough inside one pro
 """
 
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +26,8 @@ from .store.session import StoreUnavailable
 log = logs.get()
 
 
-BREATH = 0.01  # seconds between two looks; what becomes free meanwhile is claimed together
+BREATH = 0.02  # seconds between two looks; what becomes free meanwhile is claimed together
+TIDY = 0.5  # seconds between two rounds of what is no delivery's business
 
 
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
@@ -101,22 +104,26 @@ def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bo
             self.thread.join(timeout=10)
 
         def _run(self) -> None:
+            tidied = 0.0
             while not self.stopping.is_set():
                 nudge.clear()
-                if not _round(room, ring):
+                if time.monotonic() > tidied + TIDY:
+                    _survive(outbox.tidy, room)
+                    tidied = time.monotonic()
+                if not _survive(outbox.claim, room, ring):
                     nudge.wait(room.settings.tick.total_seconds())
-                    self.stopping.wait(BREATH)
+                self.stopping.wait(BREATH)
 
     return Clock
 
 
-def _round(room: PostRoom, ring: outbox.Bell) -> int:
-    """One tick that survives whatever happens: the next one looks again."""
+def _survive(work: Callable[..., int | None], *args: Any) -> int:
+    """Do *work*, whatever happens: the next round looks again. A clock that stops loses referrals."""
     try:
-        return outbox.tick(room, ring)
+        return work(*args) or 0
     except StoreUnavailable:
         log.warning("the database does not answer; trying again")
-    except Exception as error:  # the broker may be away; a clock that stops loses referrals
+    except Exception as error:  # the broker may be away
         log.error("tick failed", exc_info=error)
     return 0
 

@@ -1,7 +1,6 @@
 """One attempt, start to finish: begin under the token, make the request, send it, settle what came of it."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from gateway.store.audit import Deed
 from gateway.store.deliveries import Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
+from gateway.vault import Vault
 
 from . import settle, sound
 from .room import PostRoom
@@ -70,10 +70,6 @@ class Ask:
         return sound.answer(self.agency.adapter.read_update(reply))
 
 
-Begun = Callable[[], Send | Ask | None]
-"""The stage that a committed transaction began, or None: the delivery was another's."""
-
-
 def run(room: PostRoom, identifier: str, token: UUID) -> None:
     """Carry out what is due for a delivery. Does nothing unless *token* still holds it."""
     stage = begin(room, identifier, token)
@@ -93,49 +89,50 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
 
 def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     """Take hold of the delivery for its next stage, if *token* still holds it and there is one."""
-    with room.store.begin() as tx:
-        begun = _begin(room, tx, identifier, token)
-    return begun() if begun else None
-
-
-def _begin(room: PostRoom, tx: Tx, identifier: str, token: UUID) -> Begun | None:
-    look = attempts.look(tx, identifier, token)
+    with room.store.single() as tx:
+        look = attempts.look(tx, identifier, token)
     agency = room.agencies.get(look.delivery.agency) if look else None
     if look is None or agency is None:
         return None
     delivery = look.delivery
     if look.paused:
-        _put_back(tx, delivery)
+        _put_back(room, delivery)
         return None
-    permission = _permission(tx, look, agency) if delivery.kind == "referral" else None
+    permission = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
     match delivery.state:
-        case State.QUEUED:
-            if isinstance(permission, WhyNot):
-                settle.consent_ended(tx, delivery, permission)
-                return None
-            return _send(room, tx, look, agency, Move.BEGIN, permission)
-        case State.ASKING if delivery.kind == "withdrawal":
-            return _send(room, tx, look, agency, Move.REPEAT, None)
+        case State.QUEUED if isinstance(permission, WhyNot):
+            _stop(room, delivery, permission)
+            return None
+        case State.QUEUED if isinstance(permission, Grant | Sealed):
+            return _send(room, look, agency, Move.BEGIN, permission)
         case State.ASKING if agency.adapter.idempotent and isinstance(permission, Grant):
-            return _send(room, tx, look, agency, Move.REPEAT, permission)
+            return _send(room, look, agency, Move.REPEAT, permission)
+        case State.QUEUED | State.ASKING if delivery.kind == "withdrawal":
+            return _take_back(room, delivery, agency)
         case State.ASKING | State.DELIVERED:
-            return _ask(room, tx, delivery, agency)
+            return _ask(room, delivery, agency)
         case _:
             return None
 
 
-def _put_back(tx: Tx, delivery: Delivery) -> None:
+def _put_back(room: PostRoom, delivery: Delivery) -> None:
     """The agency was stopped after the claim: leave the delivery for later, with no attempt counted."""
-    if delivery.state is State.QUEUED:
-        deliveries.put_move(tx, delivery, Move.DEFER, due_at=tx.now())
-    else:
-        deliveries.let_go(tx, delivery, tx.now())
+    with room.store.begin() as tx:
+        if delivery.state is State.QUEUED:
+            deliveries.put_move(tx, delivery, Move.DEFER, due_at=tx.now())
+        else:
+            deliveries.let_go(tx, delivery, tx.now())
 
 
-def _permission(tx: Tx, look: Look, agency: Agency) -> Grant | WhyNot | Sealed:
+def _stop(room: PostRoom, delivery: Delivery, why: WhyNot) -> None:
+    with room.store.begin() as tx:
+        settle.consent_ended(tx, delivery, why)
+
+
+def _permission(vault: Vault, look: Look, agency: Agency) -> Grant | WhyNot | Sealed:
     """What she agrees to at this instant, by the database's clock."""
     try:
-        stored = look.consent(tx)
+        stored = look.consent(vault)
     except Sealed as error:
         return error
     consent = stored.consent
@@ -145,39 +142,44 @@ def _permission(tx: Tx, look: Look, agency: Agency) -> Grant | WhyNot | Sealed:
         agency=agency.name,
         purpose=look.delivery.purpose,
         required=agency.required_categories,
-        at=stored.read_at,
+        at=look.at,
     )
     return answer if isinstance(answer, Grant) else answer[0].reason
 
 
-def _send(room: PostRoom, tx: Tx, look: Look, agency: Agency, verb: Move, permission: Grant | Sealed | None) -> Begun:
-    """The sending begins with this commit: from then on, whatever dies, the request may have left."""
-    content: Parcel | sdk.Sent | Sealed
-    deeds: list[Deed] = []
-    if permission is None:
-        content = _sent(tx, look.delivery)
-    elif isinstance(permission, Sealed):
-        content = permission
-    else:
-        content = Parcel(look.referral, permission)
-        deeds = [Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {agency.name}"})]
-    moving = deliveries.put_move(tx, look.delivery, verb, hold_for=room.settings.lease, deeds=deeds)
+def _send(room: PostRoom, look: Look, agency: Agency, verb: Move, permission: Grant | Sealed) -> Send | None:
+    """The sending begins with this commit: from then on, whatever dies, the request may have left.
 
-    def begun() -> Send | None:
-        held = moving.result()
-        return Send(held, agency, content) if held else None
-
-    return begun
+    If she withdraws before it, the delivery is stopped by that, and there is nothing to send.
+    """
+    opened = Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {agency.name}"})
+    with room.store.single() as tx:
+        moving = deliveries.put_move(
+            tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.referral.consent,
+            deeds=[opened] if isinstance(permission, Grant) else [],
+        )  # fmt: skip
+    held = moving.result()
+    content = Parcel(look.referral, permission) if isinstance(permission, Grant) else permission
+    return Send(held, agency, content) if held else None
 
 
-def _ask(room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency) -> Begun | None:
-    sent = _sent(tx, delivery)
-    if not _can_ask(agency, sent):
+def _take_back(room: PostRoom, delivery: Delivery, agency: Agency) -> Send | None:
+    verb = Move.BEGIN if delivery.state is State.QUEUED else Move.REPEAT
+    with room.store.begin() as tx:
+        sent = _sent(tx, delivery)
+        held = deliveries.move(tx, delivery, verb, hold_for=room.settings.lease)
+    return Send(held, agency, sent) if held else None
+
+
+def _ask(room: PostRoom, delivery: Delivery, agency: Agency) -> Ask | None:
+    with room.store.begin() as tx:
+        sent = _sent(tx, delivery)
+        if _can_ask(agency, sent):
+            held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
+            return Ask(held, agency, sent) if held else None
         deliveries.let_go(tx, delivery, None)
         settle.release(tx, deliveries.lock(tx, delivery.id))
         return None
-    held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
-    return (lambda: Ask(held, agency, sent)) if held else None
 
 
 def _can_ask(agency: Agency, sent: sdk.Sent) -> bool:

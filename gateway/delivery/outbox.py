@@ -17,20 +17,30 @@ Bell = Callable[[str, UUID], None]
 
 
 def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
-    """One round: doubt what was abandoned, claim what is due, ring for each. Returns how many were rung for.
+    """One round of everything: tidy(), then claim(). Returns how many were rung for."""
+    tidy(room)
+    return claim(room, ring, most)
+
+
+def tidy(room: PostRoom) -> None:
+    """Doubt what was abandoned, give events their positions, link the audit."""
+    _doubt_abandoned(room)
+    with room.store.begin() as tx:
+        events.place(tx)
+        audit.link(tx)
+
+
+def claim(room: PostRoom, ring: Bell, most: int = 200) -> int:
+    """Claim what is due and ring for each. Returns how many.
 
     Claims are committed before the bell: what rings is true, and what the broker loses is
     rung for again when its lease ends.
     """
-    _doubt_abandoned(room)
     with room.store.begin() as tx:
         windows = _windows(room, tx)
         claimed = deliveries.claim_due(tx, windows, most=most, lease=room.settings.lease)
     for identifier, token in claimed:
         ring(identifier, token)
-    with room.store.begin() as tx:
-        events.place(tx)
-        audit.link(tx)
     return len(claimed)
 
 

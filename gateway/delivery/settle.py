@@ -1,7 +1,7 @@
 """Outcome in, move out."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import gateway_sdk as sdk
 
@@ -10,10 +10,9 @@ from gateway.plugins import Agency
 from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
 from gateway.store import attempts, deliveries, health
-from gateway.store.deliveries import Delivery
+from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
-from gateway.vault import DataKey
 
 from . import codes, feedback
 from .room import PostRoom
@@ -44,9 +43,31 @@ def outcome(
     answer about that very delivery still counts; anything else is only noted.
     """
     code = codes.allowed(agency, result.code) if not isinstance(result, sdk.Delivered) else None
-    word = type(result).__name__.lower()
+    made = Attempt("send", type(result).__name__.lower(), code, seconds)
+    if not _simply_delivered(room, sent, agency, result, made, referral):
+        _move_on(room, sent, agency, result, made)
+    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=made.outcome, code=code)
+
+
+def _simply_delivered(
+    room: PostRoom, sent: Delivery, agency: Agency, result: object, made: Attempt, referral: SealedReferral | None
+) -> bool:
+    """Settle the common case in one statement: it was delivered, and nothing happened meanwhile. False: not so."""
+    if not (isinstance(result, sdk.Delivered) and referral and sent.status is sdk.Status.RECEIVED):
+        return False
+    with room.store.single() as tx:
+        due = room.poll_at(agency, 0, sent.created_at, sent.updated_at + timedelta(seconds=made.seconds))
+        moving = deliveries.put_move(
+            tx, sent, Move.DELIVER, status=sdk.Status.SENT, due_at=due,
+            reference=result.reference, key=referral.key(tx.vault), after_attempt=made,
+        )  # fmt: skip
+    return moving.result() is not None
+
+
+def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome | Unmade, made: Attempt) -> None:
+    code = made.code
     with room.store.begin() as tx:
-        found = attempts.note(tx, sent, kind="send", outcome=word, code=code, seconds=seconds)
+        found = attempts.note(tx, sent, made)
         _note_health(tx, agency, result, found.down)
         delivery = found.delivery
         if delivery.token != sent.token and delivery.state is not State.ASKING:
@@ -54,8 +75,7 @@ def outcome(
             return
         match result:
             case sdk.Delivered(reference):
-                key = referral.key(tx.vault) if referral else None
-                _delivered(room, tx, delivery, agency, reference, found.now, key)
+                _delivered(room, tx, delivery, agency, reference, found.now)
             case sdk.Refused():
                 status = sdk.Status.DECLINED if delivery.kind == "referral" else None
                 deliveries.put_move(tx, delivery, Move.REFUSE, code=code, status=status)
@@ -63,17 +83,10 @@ def outcome(
                 _failed(room, tx, delivery, result, code, found.now)
         if found.held:
             release(tx, deliveries.lock(tx, sent.id))
-    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=word, code=code)
 
 
 def _delivered(
-    room: PostRoom,
-    tx: Tx,
-    delivery: Delivery,
-    agency: Agency,
-    reference: str | None,
-    now: datetime,
-    key: DataKey | None = None,
+    room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, reference: str | None, now: datetime
 ) -> None:
     if delivery.kind == "withdrawal":
         deliveries.put_move(tx, delivery, Move.DELIVER, status=sdk.Status.WITHDRAWN)
@@ -82,7 +95,7 @@ def _delivered(
         return
     status = sdk.Status.SENT if delivery.status is sdk.Status.RECEIVED else None
     due = room.poll_at(agency, 0, delivery.created_at, now)
-    deliveries.put_move(tx, delivery, Move.DELIVER, status=status, due_at=due, reference=reference, key=key)
+    deliveries.put_move(tx, delivery, Move.DELIVER, status=status, due_at=due, reference=reference)
 
 
 def _failed(
@@ -111,9 +124,9 @@ def _failed(
 def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, seconds: float) -> None:
     """Record what an agency said when asked, about an uncertain send or for news."""
     code = codes.allowed(agency, result.code) if isinstance(result, sdk.Unavailable | sdk.Uncertain) else None
-    kind, word = "ask" if asked.state is State.ASKING else "poll", type(result).__name__.lower()
+    made = Attempt("ask" if asked.state is State.ASKING else "poll", type(result).__name__.lower(), code, seconds)
     with room.store.begin() as tx:
-        found = attempts.note(tx, asked, kind=kind, outcome=word, code=code, seconds=seconds)
+        found = attempts.note(tx, asked, made)
         _note_health(tx, agency, result, found.down)
         delivery, now = found.delivery, found.now
         if delivery.token != asked.token:

@@ -6,49 +6,49 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from gateway.vault import Vault
+
 from . import consents, deliveries
-from .deliveries import Delivery
+from .deliveries import Attempt, Delivery
 from .referrals import SealedReferral
 from .session import Tx
 
 
 @dataclass(frozen=True)
 class Look:
-    """A held delivery, the referral it is about, and whether its agency is *paused*. Nothing is opened yet.
+    """A held delivery, the referral it is about, and whether its agency is *paused*, *at* the database's time.
 
-    The consent is held against withdrawal until the transaction ends.
+    Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
+    and the one that begins the sending makes sure that consent was not withdrawn meanwhile.
     """
 
     delivery: Delivery
     referral: SealedReferral
     paused: bool
+    at: datetime
     _consent: Mapping[str, Any]
 
-    def consent(self, tx: Tx) -> consents.Record:
-        """The consent record as it is now. Raises Sealed."""
-        return consents.open_row(tx, self._consent)
+    def consent(self, vault: Vault) -> consents.Record:
+        """The consent record. Raises Sealed."""
+        return consents.open_row(vault, self._consent)
 
 
 def look(tx: Tx, identifier: str, token: UUID) -> Look | None:
-    """What there is to see for the holder of *token*, or None: another has the delivery, or had it.
-
-    The delivery itself is not locked: each step that changes it presents the token again. Consent is locked
-    before delivery, as a withdrawal does.
-    """
+    """What there is to see for the holder of *token*, or None: another has the delivery, or had it."""
     row = tx.one(
         "SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload, "
         "  consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document, "
         "  consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at, "
         "  EXISTS (SELECT FROM agency_health WHERE agency = deliveries.agency AND paused_at IS NOT NULL) AS paused "
         "FROM deliveries JOIN referrals ON referrals.id = deliveries.referral JOIN consents ON consents.id = referrals.consent "
-        "WHERE deliveries.id = %(id)s AND token = %(token)s FOR SHARE OF consents",
+        "WHERE deliveries.id = %(id)s AND token = %(token)s",
         {"id": identifier, "token": token},
     )
     if row is None:
         return None
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
     referral = SealedReferral(row["referral"], row["consent"], row["data_key"], row["payload"])
-    return Look(Delivery.of_row(row), referral, row["paused"], consent)
+    return Look(Delivery.of_row(row), referral, row["paused"], row["c_read_at"], consent)
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Settling:
     now: datetime
 
 
-def note(tx: Tx, sent: Delivery, *, kind: str, outcome: str, code: str | None, seconds: float) -> Settling:
-    """Keep what one exchange with the agency came to, and lock the delivery. *kind*: ``send``, ``ask`` or ``poll``."""
+def note(tx: Tx, sent: Delivery, attempt: Attempt) -> Settling:
+    """Keep what an attempt came to, and lock the delivery."""
     tx.put(
         "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds) "
         "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
-        {"id": sent.id, "agency": sent.agency, "kind": kind, "outcome": outcome, "code": code, "seconds": seconds},
+        {"id": sent.id, "agency": sent.agency, **vars(attempt)},
     )
     locked = tx.put(
         "SELECT deliveries.*, clock_timestamp() AS now, "

@@ -9,6 +9,7 @@ from typing import Any
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.policy import consent
+from gateway.vault import Vault
 
 from . import audit
 from .session import Tx
@@ -68,12 +69,12 @@ def get_all(tx: Tx, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
         "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = ANY(%(ids)s) ORDER BY id FOR SHARE",
         {"ids": [identifier for identifier, _ in pairs]},
     )
-    return {(row["id"], row["hub"]): open_row(tx, row) for row in rows if (row["id"], row["hub"]) in pairs}
+    return {(row["id"], row["hub"]): open_row(tx.vault, row) for row in rows if (row["id"], row["hub"]) in pairs}
 
 
-def open_row(tx: Tx, row: Mapping[str, Any]) -> Record:
+def open_row(vault: Vault, row: Mapping[str, Any]) -> Record:
     """*row*: the columns of a Record, and ``data_key``. Raises Sealed."""
-    document = json.loads(tx.vault.key(row["data_key"], row["id"]).open(row["document"], _where(row["id"])))
+    document = json.loads(vault.key(row["data_key"], row["id"]).open(row["document"], _where(row["id"])))
     return Record(row["id"], row["hub"], document, row["created_at"], row["withdrawn_at"], row["read_at"])
 
 

@@ -96,9 +96,21 @@ class Moving:
         return Delivery.of_row(row) if row else None
 
 
-# The row, its audit and the hub's event in one statement: all of them, or, when the row has moved on, nothing.
+@dataclass(frozen=True)
+class Attempt:
+    """What one exchange with an agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
+
+    kind: str
+    outcome: str
+    code: str | None
+    seconds: float
+
+
+# The row, its audit, its attempt and the hub's event in one statement: all of them or, when the row has moved on, nothing.
 MOVE = """
-WITH moved AS (
+WITH agreed AS (
+    SELECT FROM consents WHERE id = %(consent)s AND withdrawn_at IS NULL FOR SHARE
+), moved AS (
     UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s,
         due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s),
         status = coalesce(%(status)s, status),
@@ -110,7 +122,14 @@ WITH moved AS (
         reference_index = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference_index ELSE %(index)s::bytea END
     FROM (SELECT %(index)s::bytea IS NOT NULL AND EXISTS (
         SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s::bytea) AS taken) AS reference_of_another
-    WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s RETURNING deliveries.*
+    WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s
+        AND (%(consent)s::text IS NULL OR EXISTS (SELECT FROM agreed))
+        AND (%(seen)s::text IS NULL OR status = %(seen)s AND NOT EXISTS (
+            SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
+    RETURNING deliveries.*
+), noted AS (
+    INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds)
+    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s FROM moved WHERE %(outcome)s::text IS NOT NULL
 ), audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT written.* FROM moved,
@@ -136,16 +155,22 @@ def put_move(
     reference: str | None = None,
     key: DataKey | None = None,
     deeds: Iterable[audit.Deed] = (),
+    consent: str | None = None,
+    after_attempt: Attempt | None = None,
     **detail: Any,
 ) -> Moving:
     """Change the state of *delivery* as the lifecycle table says, with its audit row and, if the hub is told, its event.
 
     Compare-and-swap on state and token. *hold_for* gives it a new token and a lease. *due_at*: see the module.
     *reference*: the agency's own, kept sealed under *key*, the referral's, which is looked up if it is not at hand.
-    *deeds*: what else is done by moving it. Raises Illegal when the table has no such move.
+    *deeds*: what else is done by moving it. *consent*: only while this one is not withdrawn, and held so until the
+    transaction ends. *after_attempt*: note it as well, and only if nobody waits for what it came to: no withdrawal
+    is queued behind the delivery (its status would say so), and its agency's breaker is closed. Raises Illegal when
+    the table has no such move.
     """
     state = after(delivery.state, verb)
     written = [audit.Deed(by, f"delivery.{verb}", delivery.id, ({"code": code} if code else {}) | detail), *deeds]
+    made = after_attempt
     return Moving(
         tx.put(
             MOVE,
@@ -155,7 +180,9 @@ def put_move(
                 "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
                 "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
                 "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
-                "tell": state in HUB_IS_TOLD, **audit.columns(written), **_reference_columns(tx, delivery, reference, key),
+                "tell": state in HUB_IS_TOLD, "consent": consent, "seen": delivery.status if made else None,
+                "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
+                **audit.columns(written), **_reference_columns(tx, delivery, reference, key),
             },
         )
     )  # fmt: skip

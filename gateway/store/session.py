@@ -103,14 +103,26 @@ class Store:
         Raises StoreUnavailable when there is no connection to be had. Errors of the database are
         raised without their texts, which quote values.
         """
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            yield Tx(connection, self.vault)
+            committed = connection.execute("COMMIT")
+            connection.pipe.sync()
+            if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block
+                raise psycopg.errors.InFailedSqlTransaction
+
+    @contextmanager
+    def single(self) -> Iterator[Tx]:
+        """For one statement, which is a transaction of its own and costs one round trip. As begin() otherwise."""
+        with self._connection() as connection:
+            yield Tx(connection, self.vault)
+            connection.pipe.sync()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
         try:
             with self._pool.connection() as connection:
-                connection.execute("BEGIN")
-                yield Tx(connection, self.vault)
-                committed = connection.execute("COMMIT")
-                connection.pipe.sync()
-                if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block
-                    raise psycopg.errors.InFailedSqlTransaction
+                yield connection
         except (PoolTimeout, psycopg.OperationalError):
             raise StoreUnavailable("the database does not answer") from None
 

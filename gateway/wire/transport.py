@@ -25,6 +25,7 @@ from .target import Target
 
 IDLE = 4.0  # seconds; most servers keep a connection for five or more, so a kept one is not found closed
 CHUNK = 65536
+OURS = {"User-Agent": "referral-gateway", "Accept-Encoding": "identity"}
 
 
 @dataclass
@@ -146,10 +147,10 @@ def exchange(target: Target, method: str, url: str, body: bytes, headers: Mappin
     certificate = (str(target.client_certificate), str(target.client_key)) if target.client_certificate else None
     try:
         timeout = now.left()
-        response = _session().request(
-            method, url, data=body or None,
-            headers={"User-Agent": "referral-gateway", "Accept-Encoding": "identity", **headers},
-            timeout=timeout, allow_redirects=False, stream=True,
+        request = requests.PreparedRequest()  # the session has nothing of its own to add
+        request.prepare(method, url, {**OURS, **headers}, data=body or None)
+        response = _session().send(
+            request, timeout=timeout, allow_redirects=False, stream=True,
             verify=str(target.ca_file) if target.ca_file else True, cert=certificate,
         )  # fmt: skip
         try:
