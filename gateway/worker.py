@@ -1,13 +1,13 @@
 """The delivery process: Celery carries every attempt, the clock rings for it.
 
-A message holds a delivery's id and its token, nothing else. Whatever the broker loses, repeats or
+A message holds the ids and tokens of deliveries, nothing else. Whatever the broker loses, repeats or
 delays is repaired from the rows, so that ``memory://`` is enough inside one process.
 """
 
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,11 +27,12 @@ log = logs.get()
 
 
 BREATH = 0.02  # seconds between two looks; what becomes free meanwhile is claimed together
+PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
 
 
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
-    """The Celery application. Its one task is ``attempt(id, token)``."""
+    """The Celery application. Its one task is ``attempt([[id, token], …])``."""
     durable = not settings.broker_url.startswith("memory")
     app = celery.Celery("gateway", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
@@ -59,27 +60,27 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
     nudge = threading.Event()
 
     @app.task(name="attempt", shared=False)  # type: ignore[untyped-decorator]  # celery has no types
-    def _attempt(identifier: str, token: str) -> None:
-        try:
-            attempt.run(room, identifier, UUID(token))
-        except StoreUnavailable:
-            log.warning(
-                "the database does not answer; the lease will end and it will be tried again", delivery=identifier
-            )
-        except Exception as error:  # the row repairs it; a traceback here would quote data
-            log.error("attempt failed", delivery=identifier, exc_info=error)
-        finally:
+    def _attempt(bundle: list[tuple[str, str]]) -> None:
+        until = time.monotonic() + PATIENCE
+        for place, (identifier, token) in enumerate(bundle):
+            if time.monotonic() > until:  # the agency became slow: let other threads take the rest
+                for one in bundle[place:]:
+                    ring([(one[0], UUID(one[1]))])
+                return
+            _survive(attempt.run, room, identifier, UUID(token), doing="attempt")
             nudge.set()  # a place in its agency's window is free: the clock may look at once
 
-    app.steps["worker"].add(_clock(room, bell(app), nudge))
+    ring = bell(app)
+    app.steps["worker"].add(_clock(room, ring, nudge))
     return app
 
 
 def bell(app: celery.Celery) -> outbox.Bell:
-    """Rings for a delivery: publishes its id and token, and nothing else."""
+    """Rings for a bundle: publishes ids and tokens, and nothing else."""
 
-    def ring(identifier: str, token: UUID) -> None:
-        app.tasks["attempt"].apply_async((identifier, str(token)), argsrepr="", kwargsrepr="", shadow="attempt")
+    def ring(bundle: Sequence[tuple[str, UUID]]) -> None:
+        ids = [(identifier, str(token)) for identifier, token in bundle]
+        app.tasks["attempt"].apply_async((ids,), argsrepr="", kwargsrepr="", shadow="attempt")
 
     return ring
 
@@ -117,14 +118,14 @@ def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bo
     return Clock
 
 
-def _survive(work: Callable[..., int | None], *args: Any) -> int:
-    """Do *work*, whatever happens: the next round looks again. A clock that stops loses referrals."""
+def _survive(work: Callable[..., int | None], *args: Any, doing: str = "tick") -> int:
+    """Do *work*, whatever happens: the rows repair it, and a traceback would quote data."""
     try:
         return work(*args) or 0
     except StoreUnavailable:
-        log.warning("the database does not answer; trying again")
-    except Exception as error:  # the broker may be away
-        log.error("tick failed", exc_info=error)
+        log.warning("the database does not answer; trying again", action=doing)
+    except Exception as error:
+        log.error("failed; it will be tried again", action=doing, exc_info=error)
     return 0
 
 

@@ -78,6 +78,7 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
     started = time.monotonic()
     result = _exchange(room, stage)
     seconds = time.monotonic() - started
+    room.took(stage.agency.name, seconds)
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
         referral = stage.content.referral if isinstance(stage.content, Parcel) else None

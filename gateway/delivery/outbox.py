@@ -1,6 +1,6 @@
 """The clock's work: find what is due and ring the bell for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from gateway import logs
@@ -13,7 +13,10 @@ from .room import PostRoom
 
 log = logs.get()
 
-Bell = Callable[[str, UUID], None]
+Bell = Callable[[Sequence[tuple[str, UUID]]], None]
+"""Rings for a bundle: deliveries of one agency, ``(id, token)``, to be carried out one after another."""
+
+BUNDLE = 8  # at most so many in one message
 
 
 def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
@@ -39,9 +42,28 @@ def claim(room: PostRoom, ring: Bell, most: int = 200) -> int:
     with room.store.begin() as tx:
         windows = _windows(room, tx)
         claimed = deliveries.claim_due(tx, windows, most=most, lease=room.settings.lease)
-    for identifier, token in claimed:
-        ring(identifier, token)
+    for bundle in _bundles(room, claimed):
+        ring(bundle)
     return len(claimed)
+
+
+def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list[tuple[str, UUID]]]:
+    """One message for several, where a message costs more than it gives.
+
+    That is when more is in flight than there are threads, and the agency answers quickly: behind a slow call
+    nothing shall wait that another thread could carry out.
+    """
+    in_flight = len(claimed) + sum({one.agency: one.held for one in claimed}.values())
+    size = max(1, min(BUNDLE, in_flight // room.settings.threads))
+    bundles: list[list[tuple[str, UUID]]] = []
+    filling: dict[str, list[tuple[str, UUID]]] = {}
+    for one in claimed:
+        bundle = filling.get(one.agency)
+        if bundle is None or len(bundle) >= size or not room.is_quick(one.agency):
+            filling[one.agency] = bundle = []
+            bundles.append(bundle)
+        bundle.append((one.id, one.token))
+    return bundles
 
 
 def _windows(room: PostRoom, tx: Tx) -> dict[str, int]:

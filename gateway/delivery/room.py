@@ -14,6 +14,8 @@ from gateway.store.session import Store
 from gateway.vault import Vault
 from gateway.wire import Target
 
+QUICK = 0.25  # seconds
+
 
 @dataclass(frozen=True)
 class PostRoom:
@@ -23,6 +25,7 @@ class PostRoom:
     agencies: Mapping[str, Agency]
     settings: Settings
     _targets: dict[str, Target] = field(default_factory=dict, repr=False)
+    _paces: dict[str, float] = field(default_factory=dict, repr=False)
 
     def target(self, agency: Agency) -> Target:
         """Where *agency* is, for the wire."""
@@ -41,6 +44,14 @@ class PostRoom:
                 client_key=chosen.client_key,
             )
         return self._targets[agency.name]
+
+    def took(self, agency: str, seconds: float) -> None:
+        """Remember how long the last call to *agency* took."""
+        self._paces[agency] = seconds
+
+    def is_quick(self, agency: str) -> bool:
+        """Whether the last call of this process to *agency* was a short one."""
+        return self._paces.get(agency, 0.0) < QUICK
 
     @cached_property
     def _retry(self) -> Schedule:

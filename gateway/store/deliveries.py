@@ -205,7 +205,7 @@ CLAIM = """
 WITH agency AS (
     SELECT * FROM unnest(%(agencies)s::text[], %(windows)s::int[]) AS agency(name, width)
 ), picked AS (
-    SELECT due.id, row_number() OVER (PARTITION BY agency.name ORDER BY due.due_at) AS turn
+    SELECT due.id, busy.held, row_number() OVER (PARTITION BY agency.name ORDER BY due.due_at) AS turn
     FROM agency
     CROSS JOIN LATERAL (
         SELECT count(*) AS held FROM deliveries
@@ -223,20 +223,30 @@ WITH agency AS (
         token = CASE state WHEN %(queued)s THEN token ELSE gen_random_uuid() END,
         due_at = now() + %(lease)s
     FROM picked WHERE deliveries.id = picked.id
-    RETURNING deliveries.id, deliveries.token, deliveries.attempts, picked.turn, deliveries.state
+    RETURNING deliveries.id, deliveries.token, deliveries.agency, deliveries.state, picked.held, picked.turn
 ), audited AS (
     INSERT INTO audit (actor, action, object) SELECT 'gateway', 'delivery.claim', id FROM claimed WHERE state = %(queued)s
 )
-SELECT id, token FROM claimed ORDER BY turn
+SELECT id, token, agency, held FROM claimed ORDER BY turn
 """
 
 
-def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta) -> list[tuple[str, UUID]]:
+@dataclass(frozen=True)
+class Claimed:
+    """A delivery to be rung for. *held*: how many of its agency were in flight before."""
+
+    id: str
+    token: UUID
+    agency: str
+    held: int
+
+
+def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta) -> list[Claimed]:
     """Take what is due, in turn from each agency and no more than its window leaves free.
 
     *windows*: ``{agency: calls in flight at once}``. A waiting row becomes queued under a new token; a
     queued one whose lease is over keeps its token and is rung for again; an uncertain or delivered one is
-    to be asked about. Rows that another process is claiming are passed over. Returns ``(id, token)``.
+    to be asked about. Rows that another process is claiming are passed over.
     """
     assert DELIVERY[State.WAITING, Move.CLAIM] is State.QUEUED
     rows = tx.all(
@@ -246,7 +256,7 @@ def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta
             "waiting": State.WAITING, "queued": State.QUEUED,
         },
     )  # fmt: skip
-    return [(row["id"], row["token"]) for row in rows]
+    return [Claimed(**row) for row in rows]
 
 
 def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:

@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def tick(self) -> None:
         rung: list[tuple[str, UUID]] = []
-        outbox.tick(self.room, lambda *bell: rung.append(bell))
+        outbox.tick(self.room, rung.extend)
         self.bells += sorted(rung)
 
     @precondition(lambda self: self.bells)

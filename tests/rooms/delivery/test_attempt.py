@@ -35,7 +35,7 @@ def work(room: PostRoom, rounds: int = 1) -> int:
     """Tick, and carry out at once what is rung for. Returns how many."""
     rung: list[Any] = []
     for _ in range(rounds):
-        outbox.tick(room, lambda identifier, token: rung.append((identifier, token)))
+        outbox.tick(room, rung.extend)
         while rung:
             attempt.run(room, *rung.pop(0))
     return len(rung)
@@ -135,7 +135,7 @@ def test_a_refusal_tells_why(room: PostRoom) -> None:
 def test_consent_is_asked_again_at_the_moment_of_sending(room: PostRoom, agencies: Agencies) -> None:
     agreed, identifier = submit(room, HOUSING)
     rung: list[Any] = []
-    outbox.tick(room, lambda *bell: rung.append(bell))
+    outbox.tick(room, rung.extend)
     with room.store.begin() as tx:  # as if withdrawn by a path that does not touch deliveries
         tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": agreed})
     for bell in rung:
@@ -184,7 +184,7 @@ def test_a_withdrawal_waits_for_an_uncertain_referral(room: PostRoom, agencies: 
 def test_a_token_serves_once(room: PostRoom, agencies: Agencies) -> None:
     _, identifier = submit(room, HOUSING)
     rung: list[Any] = []
-    outbox.tick(room, lambda *bell: rung.append(bell))
+    outbox.tick(room, rung.extend)
     for bell in rung * 3:
         attempt.run(room, *bell)
     assert of(room, identifier)[HOUSING].attempts == 1
@@ -194,11 +194,11 @@ def test_a_token_serves_once(room: PostRoom, agencies: Agencies) -> None:
 def test_a_lost_bell_is_rung_again_under_the_same_token(room: PostRoom) -> None:
     submit(room, HOUSING)
     first: list[Any] = []
-    outbox.tick(room, lambda *bell: first.append(bell))
+    outbox.tick(room, first.extend)
     with room.store.begin() as tx:
         tx.run("UPDATE deliveries SET due_at = now()")
     second: list[Any] = []
-    outbox.tick(room, lambda *bell: second.append(bell))
+    outbox.tick(room, second.extend)
     assert first == second
     assert len(first) == 1
 
@@ -217,8 +217,8 @@ def test_an_agency_gets_no_more_calls_at_once_than_its_window(room: PostRoom) ->
     for _ in range(12):
         submit(room, HOUSING)
     rung: list[Any] = []
-    outbox.tick(room, lambda *bell: rung.append(bell))
-    outbox.tick(room, lambda *bell: rung.append(bell))
+    outbox.tick(room, rung.extend)
+    outbox.tick(room, rung.extend)
     assert len(rung) == room.agencies[HOUSING].settings.window
 
 
@@ -248,7 +248,7 @@ def begun(room: PostRoom, *agencies: str) -> tuple[str, Any]:
     """A referral whose only delivery was begun by a worker that is slow: its consent and the stage it is in."""
     agreed, _ = submit(room, *agencies)
     rung: list[tuple[str, UUID]] = []
-    outbox.tick(room, lambda *bell: rung.append(bell))
+    outbox.tick(room, rung.extend)
     stage = attempt.begin(room, *rung[0])
     assert stage is not None
     return agreed, stage
@@ -258,7 +258,7 @@ def doubted(room: PostRoom) -> None:
     """Let every lease end."""
     with room.store.begin() as tx:
         tx.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE due_at IS NOT NULL")
-    outbox.tick(room, lambda *bell: None)
+    outbox.tick(room, lambda bundle: None)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def probe_is_due(room: PostRoom) -> None:
 
 def rung(room: PostRoom) -> list[tuple[str, UUID]]:
     bells: list[tuple[str, UUID]] = []
-    outbox.tick(room, lambda *bell: bells.append(bell))
+    outbox.tick(room, bells.extend)
     return bells
 
 

@@ -1,4 +1,4 @@
-"""What is on the broker: an id and a token, nothing else; and what becomes of it there."""
+"""What is on the broker: ids and tokens, nothing else; and what becomes of it there."""
 
 import json
 from typing import Any
@@ -40,11 +40,11 @@ def rung(room: PostRoom, agencies: Agencies) -> Any:
         yield messages, of(room, identifier)
 
 
-def test_a_message_is_an_id_and_a_token(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
+def test_a_message_is_ids_and_tokens(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
     messages, found = rung
     held = {delivery.id: str(delivery.token) for delivery in found.values()}
     bodies = [json.loads(message.body) for message in messages]
-    assert {tuple(body[0]) for body in bodies} == set(held.items())
+    assert {tuple(one) for body in bodies for one in body[0][0]} == set(held.items())
     assert all(body[1] == {} for body in bodies)
 
 
@@ -64,7 +64,7 @@ def test_settings_that_keep_a_message_until_it_is_done(room: PostRoom) -> None:
     conf = worker.build(room.settings, room).conf
     assert conf.task_acks_late
     assert conf.task_reject_on_worker_lost
-    assert conf.worker_prefetch_multiplier == 1
+    assert conf.worker_prefetch_multiplier == 2
     assert not conf.worker_enable_remote_control
     assert conf.accept_content == ["json"]
     durable = worker.build(room.settings.model_copy(update={"broker_url": servers.RABBITMQ}), room).conf
