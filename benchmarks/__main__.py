@@ -41,6 +41,10 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 DELIVERIES = int(os.environ.get("BENCH_DELIVERIES", "800"))
 BACKLOG = int(os.environ.get("BENCH_BACKLOG", "100000"))
 UVICORN = [sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "error"]
+HAND_WORKER = [
+    sys.executable, "-m", "celery", "-A", "benchmarks.by_hand:tasks", "worker", "-P", "threads",
+    "-c", str(THREADS), "-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat",
+]  # fmt: skip
 DELIVERED = "SELECT count(*) AS n, min(at) AS first, max(at) AS last FROM attempts WHERE outcome = 'delivered'"
 SENT_BY_HAND = "SELECT count(*) AS n, min(sent_at) AS first, max(sent_at) AS last FROM by_hand WHERE state = 'sent'"
 
@@ -192,11 +196,7 @@ def hand_delivers(bench: Bench) -> float:
             session.commit()
             for number in range(DELIVERIES):
                 module.send.delay(f"del_{number:017d}")
-        worker = [
-            sys.executable, "-m", "celery", "-A", "benchmarks.by_hand:tasks", "worker", "-P", "threads",
-            "-c", str(THREADS), "-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat",
-        ]  # fmt: skip
-        with process(worker, environment):
+        with process(HAND_WORKER, environment):
             return _rate_of(bench, SENT_BY_HAND, DELIVERIES)
 
 
@@ -219,6 +219,45 @@ def delivers(bench: Bench, agency: str, number: int = DELIVERIES) -> float:
     bench.fill(number, agency)
     with process(gateway("worker"), bench.environment):
         return _rate_of(bench, DELIVERED, number)
+
+
+# Both at once: the hubs push as fast as they are answered, while what they pushed is delivered
+
+
+def hand_at_once(bench: Bench) -> tuple[float, float]:
+    with by_hand(bench) as (environment, _):
+        port = free_port()
+        command = [*UVICORN, "benchmarks.by_hand:app", "--port", str(port)]
+        with process(command, environment), process(HAND_WORKER, environment):
+            wait_ready(f"http://127.0.0.1:{port}/openapi.json", 20)
+            return _at_once(bench, port, "/referrals", SENT_BY_HAND)
+
+
+def at_once(bench: Bench) -> tuple[float, float]:
+    """As in production: one delivery process, and RabbitMQ between it and its clock."""
+    bench.clear()
+    name = f"bench-{uuid4().hex[:8]}"
+    environment = {**bench.environment, "GATEWAY_BROKER_URL": servers.BROKER, "GATEWAY_BROKER_QUEUE": name}
+    with servers.queue(name), web(bench) as port, process(gateway("worker"), environment):
+        return _at_once(bench, port, "/v1/referrals", DELIVERED)
+
+
+def _at_once(bench: Bench, port: int, path: str, sql: Any) -> tuple[float, float]:
+    """Accepted and delivered a second in the same seconds."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bench.key}"}
+    bodies = bench.bodies(200)
+    time.sleep(4)  # Celery's start
+    before = _count(bench, sql)
+    started = time.monotonic()
+    accepted = rate(port, path, headers, bodies)
+    return accepted, (_count(bench, sql) - before) / (time.monotonic() - started)
+
+
+def _count(bench: Bench, sql: Any) -> int:
+    with bench.store.begin() as tx:
+        row = tx.one(sql)
+    assert row is not None
+    return int(row["n"])
 
 
 # (c) From 202 to the agency's 201, and (d) memory
@@ -252,7 +291,8 @@ def latency(bench: Bench, a_second: float) -> dict[str, float]:
     with bench.store.begin() as tx:
         row = tx.one(
             "SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP "
-            "(ORDER BY extract(epoch FROM attempts.at - deliveries.created_at)) AS seconds FROM attempts JOIN deliveries ON deliveries.id = attempts.delivery"
+            "(ORDER BY extract(epoch FROM attempts.at - deliveries.created_at)) AS seconds "
+            "FROM attempts JOIN deliveries ON deliveries.id = attempts.delivery"
         )
     assert row is not None
     return {"median": row["seconds"][0] * 1000, "99th percentile": row["seconds"][1] * 1000}
@@ -374,6 +414,11 @@ def main() -> None:
         table(title.format("REST"), found, "the gateway")
         found = {f"bare zeep, {THREADS} threads": bare_soap(bench), "the gateway": delivers(bench, SOCIAL_SECURITY)}
         table(title.format("SOAP"), found, "the gateway")
+        if hand:
+            by_them, by_us = hand_at_once(bench), at_once(bench)
+            for place, what in enumerate(("Accepted", "Delivered by REST")):
+                found = {"written by hand": by_them[place], "the gateway": by_us[place]}
+                table(f"{what}, while both go on at once over RabbitMQ", found, "the gateway")
         half = fast / 4  # accepting shares the cores with delivering
         figures(f"From 202 to the agency's 201, at {half:,.0f} a second", "ms", latency(bench, half))
         figures("Memory of the whole embedded default", "MiB", memories(bench))

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import kombu
 import requests
 import yaml
 
@@ -38,6 +39,16 @@ def broker_answers() -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def queue(name: str) -> Iterator[None]:
+    """Removed at the end."""
+    try:
+        yield
+    finally:
+        with kombu.Connection(BROKER) as connection:
+            connection.default_channel.queue_delete(name)
 
 
 @contextmanager

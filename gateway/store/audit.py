@@ -27,22 +27,20 @@ class Deed:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-def columns(deeds: Sequence[Deed]) -> dict[str, list[str]]:
-    """*deeds* as arrays, for a statement that writes them beside what was done."""
-    return {
-        "actors": [deed.actor for deed in deeds],
-        "actions": [deed.action for deed in deeds],
-        "objects": [deed.object for deed in deeds],
-        "details": [json.dumps(deed.detail) if deed.detail else "" for deed in deeds],
-    }
+def as_json(deeds: Sequence[Deed]) -> str:
+    """*deeds* for json_to_recordset() in a statement that writes them beside what was done.
+
+    As arrays, one for each column, psycopg takes ten times as long over them.
+    """
+    return json.dumps([{**vars(deed), "detail": json.dumps(deed.detail) if deed.detail else ""} for deed in deeds])
 
 
 def write(tx: Tx, actor: str, action: str, *objects: str, **detail: Any) -> None:
     """One row for each of *objects*."""
     tx.put(
         "INSERT INTO audit (actor, action, object, detail) "
-        "SELECT * FROM unnest(%(actors)s::text[], %(actions)s::text[], %(objects)s::text[], %(details)s::text[])",
-        columns([Deed(actor, action, one, detail) for one in objects]),
+        "SELECT * FROM json_to_recordset(%(deeds)s) AS written(actor text, action text, object text, detail text)",
+        {"deeds": as_json([Deed(actor, action, one, detail) for one in objects])},
     )
 
 

@@ -133,7 +133,7 @@ WITH agreed AS (
 ), audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT written.* FROM moved,
-        unnest(%(actors)s::text[], %(actions)s::text[], %(objects)s::text[], %(details)s::text[]) AS written
+        json_to_recordset(%(deeds)s) AS written(actor text, action text, object text, detail text)
 ), told AS (
     INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code)
     SELECT hub, 'delivery.state', referral, id, agency, state, status, reason, code FROM moved WHERE %(tell)s
@@ -182,7 +182,7 @@ def put_move(
                 "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
                 "tell": state in HUB_IS_TOLD, "consent": consent, "seen": delivery.status if made else None,
                 "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
-                **audit.columns(written), **_reference_columns(tx, delivery, reference, key),
+                "deeds": audit.as_json(written), **_reference_columns(tx, delivery, reference, key),
             },
         )
     )  # fmt: skip
