@@ -90,8 +90,7 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
 
 def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     """Take hold of the delivery for its next stage, if *token* still holds it and there is one."""
-    with room.store.single() as tx:
-        look = attempts.look(tx, identifier, token)
+    look = attempts.look(room.store, identifier, token)
     agency = room.agencies.get(look.delivery.agency) if look else None
     if look is None or agency is None:
         return None

@@ -11,7 +11,7 @@ from gateway.vault import Vault
 from . import consents, deliveries
 from .deliveries import Attempt, Delivery
 from .referrals import SealedReferral
-from .session import Tx
+from .session import Store, Tx
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,21 @@ class Look:
         return consents.open_row(vault, self._consent)
 
 
-def look(tx: Tx, identifier: str, token: UUID) -> Look | None:
+LOOK = """
+SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
+    consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
+    consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at,
+    EXISTS (SELECT FROM agency_health WHERE agency = deliveries.agency AND paused_at IS NOT NULL) AS paused
+FROM deliveries JOIN referrals ON referrals.id = deliveries.referral JOIN consents ON consents.id = referrals.consent
+WHERE deliveries.id = %(id)s AND token = %(token)s
+"""
+
+
+def look(store: Store, identifier: str, token: UUID) -> Look | None:
     """What there is to see for the holder of *token*, or None: another has the delivery, or had it."""
-    row = tx.one(
-        "SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload, "
-        "  consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document, "
-        "  consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at, "
-        "  EXISTS (SELECT FROM agency_health WHERE agency = deliveries.agency AND paused_at IS NOT NULL) AS paused "
-        "FROM deliveries JOIN referrals ON referrals.id = deliveries.referral JOIN consents ON consents.id = referrals.consent "
-        "WHERE deliveries.id = %(id)s AND token = %(token)s",
-        {"id": identifier, "token": token},
-    )
+    with store.single() as tx:
+        found = tx.put(LOOK, {"id": identifier, "token": token})
+    row = found.fetchone()  # it came with the end of the transaction; asked for before, it would cost a round trip more
     if row is None:
         return None
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
