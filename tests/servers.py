@@ -17,17 +17,24 @@ POSTGRES = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql://postgres@12
 RABBITMQ = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 
 
-def require(*urls: str) -> None:
-    """Skip the test where a server is missing; in CI that is a failure."""
+def missing(*urls: str) -> str | None:
+    """Which of the servers does not answer, in a sentence; None if all do."""
     for url in urls:
         parts = urlsplit(url)
         try:
             socket.create_connection((parts.hostname or "", parts.port or 0), 2).close()
         except OSError:
-            message = f"no server at {parts.hostname}:{parts.port}: see CONTRIBUTING.md"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
+            return f"no server at {parts.hostname}:{parts.port}: see CONTRIBUTING.md"
+    return None
+
+
+def require(*urls: str) -> None:
+    """Skip the test where a server is missing; in CI that is a failure."""
+    message = missing(*urls)
+    if message and os.environ.get("CI"):
+        pytest.fail(message)
+    if message:
+        pytest.skip(message)
 
 
 @contextmanager
