@@ -71,12 +71,17 @@ class Ask:
 
 
 def run(room: PostRoom, identifier: str, token: UUID) -> None:
-    """Carry out what is due for a delivery. Does nothing unless *token* still holds it."""
+    """Carry out what is due for a delivery. Does nothing unless *token* still holds it.
+
+    The deadline counts from before the lease does: a process that stood still after it took hold of the delivery, and
+    goes on when another has long decided what became of it, finds the time over and sends nothing.
+    """
+    began = time.monotonic()
     stage = begin(room, identifier, token)
     if stage is None:
         return
     started = time.monotonic()
-    result = _exchange(room, stage)
+    result = _exchange(room, stage, began)
     seconds = time.monotonic() - started
     room.took(stage.agency.name, seconds)
     if isinstance(stage, Send):
@@ -192,7 +197,7 @@ def _sent(tx: Tx, delivery: Delivery) -> sdk.Sent:
     return sdk.Sent(original.id, original.created_at, delivery.id, deliveries.reference(tx, original))
 
 
-def _exchange(room: PostRoom, stage: Send | Ask) -> sdk.Outcome | sdk.Answer | settle.Unmade:
+def _exchange(room: PostRoom, stage: Send | Ask, began: float) -> sdk.Outcome | sdk.Answer | settle.Unmade:
     """Translate, send, read. The adapter's mistakes and the network's become outcomes."""
     try:
         request = stage.request(room)
@@ -205,7 +210,7 @@ def _exchange(room: PostRoom, stage: Send | Ask) -> sdk.Outcome | sdk.Answer | s
     if request is None:
         return settle.Unmade("withdraw_by_hand")
     try:
-        reply = wire.send(request, room.target(stage.agency))
+        reply = wire.send(request, room.target(stage.agency), began=began)
     except NotSent as error:
         return sdk.Unavailable(error.code)
     except MaybeSent as error:

@@ -5,6 +5,7 @@
 Which of the two is read from whether a byte was handed to the socket, not guessed from the error.
 """
 
+import time
 from collections.abc import Mapping
 
 from gateway_sdk import Reply, Request, RestRequest
@@ -17,11 +18,15 @@ from .target import Target
 __all__ = ["CODES", "Target", "send", "verify_callback"]
 
 
-def send(request: Request, target: Target, extra_headers: Mapping[str, str] | None = None) -> Reply:
+def send(
+    request: Request, target: Target, extra_headers: Mapping[str, str] | None = None, began: float | None = None
+) -> Reply:
     """Give *request* to the agency at *target* and return what it answers, whatever the HTTP status.
 
-    *extra_headers* are the gateway's own (tracing). Raises NotSent and MaybeSent, with a code of CODES.
+    *extra_headers* are the gateway's own (tracing). *began*: when the deadline started to run, of time.monotonic(), if
+    not now. Raises NotSent and MaybeSent, with a code of CODES.
     """
+    deadline = (time.monotonic() if began is None else began) + target.deadline
     if isinstance(request, RestRequest):
-        return rest.send(request, target, extra_headers or {})
-    return soap.send(request, target, extra_headers or {})
+        return rest.send(request, target, extra_headers or {}, deadline)
+    return soap.send(request, target, extra_headers or {}, deadline)

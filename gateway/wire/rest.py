@@ -1,6 +1,5 @@
 """REST: an adapter's request, put on the wire."""
 
-import time
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
@@ -15,9 +14,8 @@ from .transport import exchange
 RESERVED = {"host", "authorization", "content-length", "transfer-encoding", "connection", "cookie", "accept-encoding"}
 
 
-def send(request: RestRequest, target: Target, extra_headers: Mapping[str, str]) -> Reply:
+def send(request: RestRequest, target: Target, extra_headers: Mapping[str, str], deadline: float) -> Reply:
     """As :func:`gateway.wire.send`. A 401 was certainly not accepted: it is tried once more with a new token."""
-    deadline = time.monotonic() + target.deadline
     address, headers, body = build(request, target)
     headers |= extra_headers
     reply = exchange(target, request.method, address, body, {**headers, **auth.headers(target, deadline)}, deadline)

@@ -94,9 +94,8 @@ def _parser() -> etree.XMLParser:
     )
 
 
-def send(request: sdk.SoapRequest, target: Target, extra_headers: Mapping[str, str]) -> sdk.Reply:
+def send(request: sdk.SoapRequest, target: Target, extra_headers: Mapping[str, str], deadline: float) -> sdk.Reply:
     """As :func:`gateway.wire.send`. The reply has ``message`` or ``fault`` only if it is well-formed SOAP."""
-    deadline = time.monotonic() + target.deadline
     try:
         service = _service(target)
     except Exception:  # noqa: BLE001  # the adapter's WSDL does not load, or reaches outside its folder

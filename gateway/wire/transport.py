@@ -147,6 +147,9 @@ def exchange(target: Target, method: str, url: str, body: bytes, headers: Mappin
     certificate = (str(target.client_certificate), str(target.client_key)) if target.client_certificate else None
     try:
         timeout = now.left()
+    except TimeoutError:
+        raise NotSent("no_time_left") from None
+    try:
         request = requests.PreparedRequest()  # the session has nothing of its own to add
         request.prepare(method, url, {**OURS, **headers}, data=body or None)
         response = _session().send(

@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     # The agency, and death on the wire
 
-    def agency(self, request: sdk.RestRequest, target: Any) -> sdk.Reply:
+    def agency(self, request: sdk.RestRequest, target: Any, **_: Any) -> sdk.Reply:
         key = request.json["key"]
         if self.die == "before":
             raise Killed

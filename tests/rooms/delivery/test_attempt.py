@@ -1,6 +1,8 @@
 """One attempt after another, driven by hand: no Celery here, real servers everywhere."""
 
 import json
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -254,6 +256,30 @@ def begun(room: PostRoom, *agencies: str) -> tuple[str, Any]:
     return agreed, stage
 
 
+def test_a_process_that_stood_still_sends_nothing_when_it_goes_on(
+    room: PostRoom, agencies: Agencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = room.agencies[SOCIAL_SECURITY]
+    room._targets[agency.name] = replace(room.target(agency), deadline=0.2)
+    original = attempt.begin
+
+    def stands_still(*args: Any) -> Any:
+        stage = original(*args)
+        time.sleep(0.3)
+        return stage
+
+    _, identifier = submit(room, SOCIAL_SECURITY)
+    with monkeypatch.context() as standing:
+        standing.setattr(attempt, "begin", stands_still)
+        work(room)
+    found = of(room, identifier)[SOCIAL_SECURITY]
+    assert (found.state, found.code) == (State.WAITING, "no_time_left")
+    assert not agencies[SOCIAL_SECURITY].received
+    make_due(room)
+    work(room)
+    assert of(room, identifier)[SOCIAL_SECURITY].state is State.DELIVERED
+
+
 def doubted(room: PostRoom) -> None:
     """Let every lease end."""
     with room.store.begin() as tx:
@@ -294,7 +320,7 @@ def test_consent_withdrawn_while_it_is_on_the_wire_is_followed_by_a_withdrawal(
     agreed, stage = begun(room, HEALTH)
     [delivery] = decisions.withdraw_consent(room, agreed, HUB)
     assert (delivery.state, delivery.status) == (State.SENDING, Status.CANCELLATION_REQUESTED)
-    result = attempt._exchange(room, stage)
+    result = attempt._exchange(room, stage, time.monotonic())
     settle.outcome(room, stage.delivery, stage.agency, result, 0.1)  # type: ignore[arg-type]
     work(room, rounds=2)
     [case] = agencies[HEALTH].cases.values()
