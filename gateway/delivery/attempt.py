@@ -20,7 +20,7 @@ from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 from gateway.vault import Vault
 
-from . import settle, sound
+from . import behind, settle, sound
 from .room import PostRoom
 
 log = logs.get()
@@ -183,7 +183,7 @@ def _ask(room: PostRoom, delivery: Delivery, agency: Agency) -> Ask | None:
             held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
             return Ask(held, agency, sent) if held else None
         deliveries.let_go(tx, delivery, None)
-        settle.release(tx, deliveries.lock(tx, delivery.id))
+        behind.release(tx, deliveries.lock(tx, delivery.id))
         return None
 
 

@@ -9,6 +9,7 @@ from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
+from . import behind
 from .room import PostRoom
 
 STOPPED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.DEAD})
@@ -83,4 +84,5 @@ def _decide(room: PostRoom, identifier: str, verb: Move, *, by: str, reason: str
             tx, delivery, verb, by=by, due_at=tx.now() if verb is Move.REPLAY else None, status=status, reason=reason
         )
         assert moved is not None, "it is locked"
+        behind.release(tx, moved)
         return moved

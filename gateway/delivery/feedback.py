@@ -13,7 +13,7 @@ from gateway.store import audit, deliveries
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
-from . import sound
+from . import behind, sound
 from .room import PostRoom
 
 log = logs.get()
@@ -63,6 +63,7 @@ def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str) -> None:
     """
     if delivery.state is State.ASKING:
         delivery = deliveries.move(tx, delivery, Move.DELIVER, by=by) or delivery
+        behind.release(tx, delivery)
     if update.reference and delivery.reference is None:
         deliveries.keep_reference(tx, delivery, update.reference)
     now = tx.now()

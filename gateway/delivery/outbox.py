@@ -9,6 +9,7 @@ from gateway.policy.lifecycle import Move
 from gateway.store import audit, deliveries, events, health
 from gateway.store.session import Tx
 
+from . import behind
 from .room import PostRoom
 
 log = logs.get()
@@ -86,5 +87,8 @@ def _windows(room: PostRoom, tx: Tx) -> dict[str, int]:
 def _doubt_abandoned(room: PostRoom) -> None:
     with room.store.begin() as tx:
         for delivery in deliveries.abandoned(tx):
-            deliveries.move(tx, delivery, Move.DOUBT, code="abandoned", due_at=room.ask_at(delivery.asks, tx.now()))
+            due = room.ask_at(delivery.asks, tx.now())
+            doubted = deliveries.move(tx, delivery, Move.DOUBT, code="abandoned", due_at=due)
+            if doubted:
+                behind.release(tx, doubted)
             log.warning("abandoned", delivery=delivery.id, agency=delivery.agency)

@@ -8,13 +8,13 @@ import gateway_sdk as sdk
 from gateway import logs
 from gateway.plugins import Agency
 from gateway.policy.consent import WhyNot
-from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
+from gateway.policy.lifecycle import Move, State
 from gateway.store import attempts, deliveries, health
 from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 
-from . import codes, feedback
+from . import behind, codes, feedback
 from .room import PostRoom
 
 log = logs.get()
@@ -82,7 +82,7 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
             case _ if delivery.state is State.SENDING:
                 _failed(room, tx, delivery, result, code, found.now)
         if found.held:
-            release(tx, deliveries.lock(tx, sent.id))
+            behind.release(tx, deliveries.lock(tx, sent.id))
 
 
 def _delivered(
@@ -150,7 +150,7 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
             case _:
                 deliveries.let_go(tx, delivery, due)
         if found.held:
-            release(tx, deliveries.lock(tx, delivery.id))
+            behind.release(tx, deliveries.lock(tx, delivery.id))
 
 
 def _note_health(tx: Tx, agency: Agency, result: object, down: bool) -> None:
@@ -167,20 +167,5 @@ def consent_ended(tx: Tx, delivery: Delivery, why: WhyNot) -> None:
     code = CONSENT_CODES.get(why, "consent_missing")
     stopped = deliveries.move(tx, delivery, Move.WITHDRAW, code=code, status=sdk.Status.WITHDRAWN)
     if stopped:
-        release(tx, stopped)
+        behind.release(tx, stopped)
     log.info("stopped", delivery=delivery.id, agency=delivery.agency, code=code)
-
-
-def release(tx: Tx, delivery: Delivery) -> None:
-    """Let go what was held until *delivery* was settled: a withdrawal follows a referral that arrived, else it has no aim.
-
-    One that nobody can resolve (asking, without a next time) is taken back all the same.
-    """
-    unresolved = delivery.state is State.ASKING and delivery.due_at is None
-    if delivery.state in UNDELIVERED and not unresolved:
-        return
-    for held in deliveries.waiting_for(tx, delivery.id):
-        if delivery.state in MAY_HAVE_IT:
-            deliveries.move(tx, held, Move.RELEASE, due_at=tx.now())
-        else:
-            deliveries.move(tx, held, Move.WITHDRAW, code="nothing_to_take_back", status=sdk.Status.WITHDRAWN)

@@ -12,7 +12,7 @@ import pytest
 from gateway_sdk import Status
 
 from gateway import intake
-from gateway.delivery import attempt, decisions, outbox, settle
+from gateway.delivery import attempt, decisions, feedback, outbox, settle
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy.lifecycle import State
@@ -324,6 +324,27 @@ def test_consent_withdrawn_while_it_is_on_the_wire_is_followed_by_a_withdrawal(
     settle.outcome(room, stage.delivery, stage.agency, result, 0.1)  # type: ignore[arg-type]
     work(room, rounds=2)
     [case] = agencies[HEALTH].cases.values()
+    assert (case.status, case.document) == (Status.WITHDRAWN, None)
+
+
+@pytest.mark.parametrize("who", ["the agency calls back", "a person confirms"])
+def test_a_withdrawal_follows_an_uncertain_send_whoever_resolves_it(
+    room: PostRoom, agencies: Agencies, who: str
+) -> None:
+    agencies[HOUSING].fail_next("drop")  # it took it
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    [delivery] = decisions.withdraw_consent(room, agreed, HUB)
+    assert delivery.state is State.ASKING
+    if who == "a person confirms":
+        decisions.confirm(room, delivery.id, by="admin:a", reason="asked by phone")
+    else:
+        with room.store.begin() as tx:
+            update = sdk.Update(Status.ACCEPTED)
+            feedback.apply(tx, deliveries.lock(tx, delivery.id), update, by=f"agency:{HOUSING}")
+    work(room, rounds=2)
+    assert of(room, identifier, "withdrawal")[HOUSING].state is State.DELIVERED
+    [case] = agencies[HOUSING].cases.values()
     assert (case.status, case.document) == (Status.WITHDRAWN, None)
 
 
