@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -14,6 +15,10 @@ from gateway.errors import GatewayError, Misconfigured
 from gateway.vault import Vault
 
 Cursor = psycopg.Cursor[DictRow]
+Result = TypeVar("Result")
+
+CONNECTING = 5  # seconds; and for so long one failed connection is tried again before somebody has to ask for another
+SILENCE = 15  # seconds after which a server that says nothing is taken to be gone, and so are we by the server
 
 
 class StoreUnavailable(GatewayError):
@@ -25,6 +30,14 @@ class Connection(psycopg.Connection[DictRow]):
 
     pipe: psycopg.Pipeline
     _left = ExitStack()  # of the class: empty
+
+    def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
+        """Every wait goes through here, and ends. What fell silent is closed: nothing more is to be heard of it."""
+        try:
+            return super().wait(gen, interval, timeout or SILENCE)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise
 
     def stay_in_pipeline(self) -> None:
         self._left = ExitStack()
@@ -76,11 +89,11 @@ class Store:
     def __init__(self, url: str, vault: Vault, size: int = 20) -> None:
         self.url, self.vault = url, vault
         self._pool = ConnectionPool(
-            plain_url(url), min_size=1, max_size=size, open=False, timeout=10,
+            plain_url(url), min_size=1, max_size=size, open=False, timeout=10, reconnect_timeout=CONNECTING,
             connection_class=Connection, configure=Connection.stay_in_pipeline,
             # autocommit: BEGIN and COMMIT are sent below, with the statements; psycopg's own cost a round trip each
             kwargs={"row_factory": dict_row, "application_name": "referral-gateway", "autocommit": True,
-                    "options": "-c idle_in_transaction_session_timeout=60s"},
+                    "connect_timeout": CONNECTING, "options": f"-c idle_in_transaction_session_timeout={SILENCE}s"},
             name="store",
         )  # fmt: skip
 
