@@ -29,6 +29,12 @@ log = logs.get()
 BREATH = 0.02  # seconds between two looks; what becomes free meanwhile is claimed together
 PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
+HEARTBEAT = 10  # seconds; a broker that misses two is taken to be gone
+AMQP = {
+    "confirm_publish": True,
+    "read_timeout": 5,
+    "write_timeout": 5,
+}  # seconds; without, a silent broker stops the clock
 
 
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
@@ -54,7 +60,10 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=settings.lease.total_seconds(),
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"confirm_publish": True} if durable else {"polling_interval": 0.02},
+        broker_connection_max_retries=None,  # an outage may last for hours
+        broker_heartbeat=HEARTBEAT,
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0},  # by a new connection; the rows do the rest
+        broker_transport_options=AMQP if durable else {"polling_interval": 0.02},
     )
 
     nudge = threading.Event()

@@ -1,9 +1,13 @@
 """What is on the broker: ids and tokens, nothing else; and what becomes of it there."""
 
 import json
+import time
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import kombu
+import kombu.exceptions
 import pytest
 
 from gateway import worker
@@ -12,6 +16,7 @@ from gateway.delivery.room import PostRoom
 from gateway.settings import Settings
 from gateway.store.deliveries import Delivery
 from tests import servers
+from tests.faults.proxy import Fault, Proxy
 from tests.rooms.delivery.test_attempt import of, submit
 from tests.support import Agencies
 from tests.walks.test_canary import document, secrets_of
@@ -70,3 +75,30 @@ def test_settings_that_keep_a_message_until_it_is_done(room: PostRoom) -> None:
     durable = worker.build(room.settings.model_copy(update={"broker_url": servers.RABBITMQ}), room).conf
     assert durable.broker_transport_options["confirm_publish"]
     assert durable.task_queues[0].queue_arguments == {"x-queue-type": "quorum"}
+
+
+def test_a_silent_broker_holds_up_the_clock_for_moments_only(room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the message and says nothing. Whoever rings is told, and rings the next time by a new connection."""
+    servers.require(servers.RABBITMQ)
+    monkeypatch.setitem(worker.AMQP, "read_timeout", worker.AMQP["read_timeout"] / 10)
+    parts = urlsplit(servers.RABBITMQ)
+    with servers.queue() as name, Proxy((parts.hostname or "", parts.port or 5672)) as between:
+        address = servers.RABBITMQ.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{between.port}")
+        app = worker.build(room.settings.model_copy(update={"broker_url": address, "broker_queue": name}), room)
+        app.conf.broker_connection_timeout = 1
+        ring = worker.bell(app)
+        ring([("before", uuid4())])
+        started = time.monotonic()
+        with between.being(Fault.BLACK_HOLE), pytest.raises(kombu.exceptions.OperationalError):
+            ring([("lost", uuid4())])
+        assert time.monotonic() - started < 10
+        ring([("after", uuid4())])
+        with kombu.Connection(servers.RABBITMQ) as connection:
+            assert connection.default_channel.queue_declare(name, passive=True).message_count == 2
+        app.close()
+
+
+def test_an_outage_of_the_broker_may_last(room: PostRoom) -> None:
+    conf = worker.build(room.settings, room).conf
+    assert conf.broker_connection_max_retries is None  # 100 would be over within the hour, and the worker with it
+    assert conf.broker_heartbeat == 10
