@@ -6,7 +6,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused by consent or policy
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,8 @@ from .errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfig
 
 if TYPE_CHECKING:
     from .delivery.room import PostRoom
+    from .store.deliveries import Delivery
+    from .store.session import Tx
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The referral gateway."
@@ -176,38 +178,46 @@ def key() -> None:
 def agencies(as_json: AsJson = False) -> None:
     """The configured agencies and how their deliveries stand."""
     from . import reports
+    from .delivery import standing
 
-    with opened() as room:
-        with room.store.begin() as tx:
-            overview = reports.overview(tx, list(room.agencies))
-            now = tx.now()
+    with opened() as room, room.store.begin() as tx:
+        standings, now = standing.everyones(room, tx), tx.now()
         rows = []
-        for totals in overview.agencies:
-            agency = room.agencies.get(totals.agency)
+        for totals in reports.overview(tx, list(room.agencies)).agencies:
+            agency, stands = room.agencies.get(totals.agency), standings.get(totals.agency)
+            stop, minute = stands and stands.stop(), stands and stands.minute
             rows.append(
                 {
                     "agency": totals.agency,
-                    "adapter": agency.settings.adapter if agency else "not configured",
-                    "purpose": agency.purpose if agency else None,
-                    "address": agency.settings.base_url if agency else None,
-                    "health": totals.health,
-                    "areas": ", ".join(agency.settings.areas) if agency else None,
+                    "stands": standing.says(stands) if stands else "not configured",
+                    **({"until": stop and stop.until} if as_json else {}),
                     "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
                     "oldest": now - totals.oldest if totals.oldest else None,
+                    "hours": standing.hours(agency) if agency else None,
+                    "calls_a_minute": f"{minute.calls} of {minute.most}" if minute else None,
+                    "adapter": agency and agency.settings.adapter,
+                    "purpose": agency and agency.purpose,
+                    "address": agency and agency.settings.base_url,
+                    "areas": ", ".join(agency.settings.areas) if agency else None,
                 }
             )
         show(rows, as_json, "agencies")
 
 
-def _row(room: "PostRoom", delivery: Any) -> dict[str, Any]:
-    from .delivery import codes
+def _rows(room: "PostRoom", tx: "Tx", found: Sequence["Delivery"]) -> list[dict[str, Any]]:
+    from .delivery import codes, standing
 
-    return {
-        "id": delivery.id, "agency": delivery.agency, "kind": delivery.kind, "state": delivery.state,
-        "status": delivery.status, "code": delivery.code,
-        "meaning": codes.meaning(room.agencies.get(delivery.agency), delivery.code),
-        "attempts": delivery.attempts, "created_at": delivery.created_at, "due_at": delivery.due_at,
-    }  # fmt: skip
+    prospects = standing.prospects(room, tx, found)
+    return [
+        {
+            "id": delivery.id, "agency": delivery.agency, "kind": delivery.kind, "state": delivery.state,
+            "status": delivery.status, "code": delivery.code,
+            "meaning": codes.meaning(room.agencies.get(delivery.agency), delivery.code),
+            "attempts": delivery.attempts, "created_at": delivery.created_at, "due_at": delivery.due_at,
+            "waits": standing.waits(delivery, prospects.get(delivery.id)),
+        }
+        for delivery in found
+    ]  # fmt: skip
 
 
 @deliveries_app.command("list")
@@ -226,7 +236,7 @@ def deliveries_list(
         raise typer.BadParameter(f"there is no state {unknown[0]}; known are {', '.join(State)}", param_hint="--state")
     with opened() as room, room.store.begin() as tx:
         found = listings.search(tx, agency=agency, states=[State(word) for word in state or ()], limit=limit)
-        show([_row(room, delivery) for delivery in found], as_json, "deliveries")
+        show(_rows(room, tx, found), as_json, "deliveries")
 
 
 @deliveries_app.command("show")
@@ -236,7 +246,7 @@ def deliveries_show(identifier: str, as_json: AsJson = False) -> None:
 
     with opened() as room, room.store.begin() as tx:
         found = deliveries.get(tx, identifier)
-        row, attempts = _row(room, found), listings.attempts(tx, identifier)
+        [row], attempts = _rows(room, tx, [found]), listings.attempts(tx, identifier)
         if as_json:
             print(
                 json.dumps(

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import reports
+from .delivery import standing
 from .delivery.room import PostRoom
 from .policy.lifecycle import State
 
@@ -29,6 +30,7 @@ def examine(room: PostRoom) -> list[Finding]:
     findings = [_master_key(room), Finding("database", True, "answers"), _broker(room.settings.broker_url)]
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
+        standings = standing.everyones(room, tx)
     findings += [_reach(f"agency {agency.name}", agency.settings.base_url) for agency in room.agencies.values()]
     if not room.agencies:
         findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
@@ -37,13 +39,9 @@ def examine(room: PostRoom) -> list[Finding]:
         Finding(f"agency {name}", False, "has undelivered referrals and is no longer configured") for name in gone
     ]
     findings += [
-        Finding(
-            f"agency {totals.agency}",
-            False,
-            "is paused" if totals.health == "paused" else "is down: its breaker is open",
-        )
-        for totals in overview.agencies
-        if totals.health != "well"
+        Finding(f"agency {name}", stands.expected, standing.says(stands))
+        for name, stands in standings.items()
+        if stands.stops or stands.probing
     ]
     age = overview.oldest_undelivered
     findings.append(

@@ -13,8 +13,9 @@ import pluggy
 from pydantic import ValidationError
 
 from .errors import Misconfigured
-from .policy import minimise
+from .policy import hours, minimise
 from .policy.breaker import Limits
+from .policy.hours import Hours
 from .settings import AgencySettings, Settings
 
 
@@ -42,6 +43,16 @@ class Agency:
     def breaker(self) -> Limits:
         chosen = self.settings
         return Limits(chosen.breaker_window, chosen.breaker_least, chosen.breaker_failing, chosen.breaker_pause)
+
+    @cached_property
+    def hours(self) -> Hours | None:
+        """When it is open; None: round the clock. Raises ValueError; load() has made sure that it does not."""
+        return hours.parse(self.settings.hours, self.settings.closed_on)
+
+    @cached_property
+    def exempt(self) -> frozenset[str]:
+        """The urgencies that it takes round the clock."""
+        return frozenset(self.settings.hours_except)
 
     @cached_property
     def credentials(self) -> dict[str, str]:
@@ -98,4 +109,9 @@ def _agency(name: str, adapter: type[sdk.Adapter], chosen: AgencySettings) -> Ag
     for credential in wanted:
         if credential not in chosen.credentials:
             raise Misconfigured(f"setting agencies.{name}.credentials.{credential}: required by its adapter")
-    return Agency(name, adapter(own), chosen)
+    agency = Agency(name, adapter(own), chosen)
+    try:
+        agency.hours  # noqa: B018  # read once, to see whether it can be
+    except ValueError as error:
+        raise Misconfigured(f"setting agencies.{name}.hours: {error}") from None
+    return agency

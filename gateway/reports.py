@@ -5,21 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .policy.lifecycle import UNDELIVERED, State
-from .store import health, listings
+from .store import listings
 from .store.session import Tx
 
 
 @dataclass(frozen=True)
 class AgencyTotals:
-    """How many deliveries of one agency are in each state, and since when the oldest unsettled one waits.
-
-    *health*: ``well``, ``down`` (its breaker is open) or ``paused``.
-    """
+    """How many deliveries of one agency are in each state, and since when the oldest unsettled one waits."""
 
     agency: str
     counts: dict[State, int]
     oldest: datetime | None
-    health: str
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,5 @@ def overview(tx: Tx, agencies: list[str]) -> Overview:
         whole[state] += row["count"]
         if state in UNDELIVERED:
             oldest[row["agency"]] = min(row["oldest"], oldest.get(row["agency"], row["oldest"]))
-    unwell = health.everyones(tx)
-
-    def word(name: str) -> str:
-        found = unwell.get(name)
-        return "well" if found is None else "paused" if found.paused_at else "down"
-
-    listed = [AgencyTotals(name, counts[name], oldest.get(name), word(name)) for name in sorted(counts)]
+    listed = [AgencyTotals(name, counts[name], oldest.get(name)) for name in sorted(counts)]
     return Overview(listed, dict(whole), listings.oldest_undelivered(tx))

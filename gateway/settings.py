@@ -7,7 +7,7 @@ file itself can be read by anyone.
 
 import os
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from yaml import YAMLError
 from .errors import Misconfigured
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+MINUTE = timedelta(minutes=1)
 
 
 def _duration(value: Any) -> Any:
@@ -53,6 +54,7 @@ Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Address = Annotated[str, AfterValidator(_address)]
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 AREAS: tuple[Area, ...] = get_args(Area)
+Urgency = Literal["routine", "urgent", "asap", "stat"]
 
 
 class AgencySettings(BaseModel):
@@ -66,6 +68,10 @@ class AgencySettings(BaseModel):
     credentials: dict[str, Secret] = {}  # by reference; which ones are needed, the adapter says
     settings: dict[str, Any] = {}  # the adapter's own, checked by the adapter's own model
     window: int = Field(8, ge=1, le=1000)  # calls in flight at once, so that a slow agency holds only these
+    calls_a_minute: int | None = Field(None, ge=1)  # over all delivery processes; none: as many as it answers
+    hours: dict[str, str] = {}  # in London, such as {mon-fri: "09:00-17:00"}; none: round the clock
+    hours_except: list[Urgency] = []  # what it takes round the clock all the same
+    closed_on: list[date] = []  # holidays: outside its hours, referrals wait and no attempt is counted
     deadline: Duration = timedelta(seconds=20)  # a whole exchange, connecting to last byte
     breaker_least: int = Field(10, ge=1)  # calls within the window before the breaker may open
     breaker_failing: float = Field(0.7, gt=0, le=1)  # the share of them that must have failed
@@ -144,4 +150,6 @@ def load(**overrides: Any) -> Settings:
     for name, agency in settings.agencies.items():
         if agency.deadline >= settings.lease:
             raise Misconfigured(f"setting agencies.{name}.deadline: must be under lease ({settings.lease.seconds} s)")
+        if agency.calls_a_minute and settings.lease < MINUTE:  # a call whose worker died counts until its lease ends
+            raise Misconfigured(f"setting lease: must be 60s or more, because agencies.{name} has calls_a_minute")
     return settings

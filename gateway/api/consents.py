@@ -12,7 +12,7 @@ from gateway.store import consents
 
 from . import examples
 from .incoming import Hub, Json, Room
-from .views import DeliveryView, View, body_of, delivery_view
+from .views import DeliveryView, View, body_of, delivery_views
 
 router = APIRouter(prefix="/v1/consents", tags=["consents"])
 
@@ -56,5 +56,5 @@ def withdraw(consent: str, caller: Hub, room: Room) -> WithdrawalView:
     """She withdrew. What has not left stops now; agencies that have her referral are told, each by a delivery."""
     touched = decisions.withdraw_consent(room, consent, caller)
     with room.store.begin() as tx:
-        views = [delivery_view(room, tx, delivery) for delivery in touched]
+        views = delivery_views(room, tx, touched)
     return WithdrawalView(id=consent, withdrawn=True, deliveries=views)

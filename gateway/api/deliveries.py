@@ -9,7 +9,7 @@ from gateway.policy.lifecycle import State
 from gateway.store import cursor, deliveries, listings
 
 from .incoming import Hub, Room
-from .views import DeliveryView, View, delivery_view
+from .views import DeliveryView, View, delivery_view, delivery_views
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
 
@@ -34,7 +34,7 @@ def listing(
             tx, hub=caller.hub, agency=agency, states=state or (), before=cursor.read(after), limit=limit + 1
         )
         page = found[:limit]
-        views = [delivery_view(room, tx, delivery) for delivery in page]
+        views = delivery_views(room, tx, page)
     more = len(found) > limit
     return Page(deliveries=views, next=cursor.write(page[-1].created_at, page[-1].id) if more else None)
 

@@ -11,7 +11,7 @@ from gateway.store import events, listings, referrals
 
 from . import examples
 from .incoming import Hub, Json, Room
-from .views import ReferralView, View, body_of, delivery_view, event_view
+from .views import ReferralView, View, body_of, delivery_views, event_view
 
 router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
 
@@ -58,6 +58,6 @@ def read(referral: str, caller: Hub, room: Room) -> ReferralView:
             urgency=stored.urgency,
             consent=stored.consent,
             created_at=stored.created_at,
-            deliveries=[delivery_view(room, tx, delivery) for delivery in sent],
+            deliveries=delivery_views(room, tx, sent),
             timeline=[event_view(row) for row in events.of_referral(tx, caller.hub, referral)],
         )

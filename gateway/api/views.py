@@ -1,13 +1,13 @@
 """What the hub is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import gateway_schemas
 from pydantic import BaseModel, Field
 
-from gateway.delivery import codes
+from gateway.delivery import codes, standing
 from gateway.delivery.room import PostRoom
 from gateway.store import deliveries
 from gateway.store.deliveries import Delivery
@@ -34,7 +34,7 @@ class DeliveryView(View):
     attempts: int
     created_at: datetime
     updated_at: datetime
-    next_attempt_at: datetime | None = None
+    next_attempt_at: datetime | None = Field(None, description="the earliest; none while its agency is paused")
 
 
 class EventView(View):
@@ -63,23 +63,31 @@ class ReferralView(View):
 
 
 def delivery_view(room: PostRoom, tx: Tx, delivery: Delivery) -> DeliveryView:
-    waiting = delivery.state == "waiting"
-    return DeliveryView(
-        id=delivery.id,
-        referral=delivery.referral,
-        agency=delivery.agency,
-        kind=delivery.kind,
-        state=delivery.state,
-        status=delivery.status,
-        reason=delivery.reason,
-        code=delivery.code,
-        meaning=codes.meaning(room.agencies.get(delivery.agency), delivery.code),
-        reference=deliveries.reference(tx, delivery),
-        attempts=delivery.attempts,
-        created_at=delivery.created_at,
-        updated_at=delivery.updated_at,
-        next_attempt_at=delivery.due_at if waiting else None,
-    )
+    [view] = delivery_views(room, tx, [delivery])
+    return view
+
+
+def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[DeliveryView]:
+    prospects = standing.prospects(room, tx, found)
+    return [
+        DeliveryView(
+            id=delivery.id,
+            referral=delivery.referral,
+            agency=delivery.agency,
+            kind=delivery.kind,
+            state=delivery.state,
+            status=delivery.status,
+            reason=delivery.reason,
+            code=delivery.code,
+            meaning=codes.meaning(room.agencies.get(delivery.agency), delivery.code),
+            reference=deliveries.reference(tx, delivery),
+            attempts=delivery.attempts,
+            created_at=delivery.created_at,
+            updated_at=delivery.updated_at,
+            next_attempt_at=prospects[delivery.id].at if delivery.id in prospects else None,
+        )
+        for delivery in found
+    ]
 
 
 def event_view(row: Mapping[str, Any]) -> EventView:

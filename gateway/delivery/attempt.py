@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import gateway_sdk as sdk
@@ -20,10 +21,12 @@ from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 from gateway.vault import Vault
 
-from . import behind, settle, sound
+from . import behind, settle, sound, standing
 from .room import PostRoom
 
 log = logs.get()
+
+LATE = timedelta(seconds=1)  # before the end of its lease a bell of an agency with calls a minute comes too late
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     if look is None or agency is None:
         return None
     delivery = look.delivery
-    if look.paused:
+    if agency.settings.calls_a_minute and delivery.due_at and look.at > delivery.due_at - LATE:
+        return None  # its place within the minute may have been given away; it will be rung for again
+    if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
         _put_back(room, delivery)
         return None
     permission = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None

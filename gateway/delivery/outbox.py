@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from gateway import logs
-from gateway.policy import breaker
 from gateway.policy.lifecycle import Move
-from gateway.store import audit, deliveries, events, health
+from gateway.store import audit, deliveries, events, health, pace
+from gateway.store.deliveries import Window
 from gateway.store.session import Tx
 
-from . import behind
+from . import behind, standing
 from .room import PostRoom
 
 log = logs.get()
@@ -67,20 +67,19 @@ def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list
     return bundles
 
 
-def _windows(room: PostRoom, tx: Tx) -> dict[str, int]:
-    """How many calls each agency may have in flight: none where it is paused or its breaker is open, one as a probe."""
-    windows = {name: agency.settings.window for name, agency in room.agencies.items()}
-    for name, found in health.everyones(tx).items():
-        agency = room.agencies.get(name)
-        if agency is None:
+def _windows(room: PostRoom, tx: Tx) -> dict[str, Window]:
+    """What may be claimed for each agency that may be called: one call where its breaker wants to see."""
+    limited = {name for name, agency in room.agencies.items() if agency.settings.calls_a_minute}
+    others = limited - pace.turns(tx, limited) if limited else ()
+    windows = {}
+    for name, stands in standing.everyones(room, tx).items():
+        agency, takes = room.agencies[name], stands.takes()
+        if name in others or takes == frozenset():
             continue
-        gate = breaker.gate(found.probe_at, tx.now())
-        if found.paused_at or gate is breaker.Gate.OPEN:
-            del windows[name]
-        elif gate is breaker.Gate.PROBE:
-            windows[name] = 1
-            if not health.take_probe(tx, name, agency.breaker.pause):
-                del windows[name]
+        if stands.probing and not health.take_probe(tx, name, agency.breaker.pause):
+            continue
+        width = 1 if stands.probing else agency.settings.window
+        windows[name] = Window(width, stands.minute.left if stands.minute else None, takes)
     return windows
 
 

@@ -27,7 +27,7 @@ class Move(StrEnum):
 
     RELEASE = "release"
     CLAIM = "claim"
-    DEFER = "defer"  # its agency was paused after the claim; no attempt is counted
+    DEFER = "defer"  # its agency was stopped after the claim, or closed; no attempt is counted
     BEGIN = "begin"
     REPEAT = "repeat"  # the same key again, to an agency that honours it
     DELIVER = "deliver"

@@ -8,15 +8,16 @@ from uuid import UUID
 
 from gateway.vault import Vault
 
-from . import consents, deliveries
+from . import consents, deliveries, health
 from .deliveries import Attempt, Delivery
+from .health import Health
 from .referrals import SealedReferral
 from .session import Store, Tx
 
 
 @dataclass(frozen=True)
 class Look:
-    """A held delivery, the referral it is about, and whether its agency is *paused*, *at* the database's time.
+    """A held delivery, the referral it is about, and how its agency does, *at* the database's time.
 
     Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
     and the one that begins the sending makes sure that consent was not withdrawn meanwhile.
@@ -24,7 +25,8 @@ class Look:
 
     delivery: Delivery
     referral: SealedReferral
-    paused: bool
+    urgency: str
+    health: Health
     at: datetime
     _consent: Mapping[str, Any]
 
@@ -37,8 +39,9 @@ LOOK = """
 SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
     consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
     consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at,
-    EXISTS (SELECT FROM agency_health WHERE agency = deliveries.agency AND paused_at IS NOT NULL) AS paused
+    referrals.urgency, opened_at, probe_at, closed_at, paused_at
 FROM deliveries JOIN referrals ON referrals.id = deliveries.referral JOIN consents ON consents.id = referrals.consent
+    LEFT JOIN agency_health ON agency_health.agency = deliveries.agency
 WHERE deliveries.id = %(id)s AND token = %(token)s
 """
 
@@ -52,7 +55,7 @@ def look(store: Store, identifier: str, token: UUID) -> Look | None:
         return None
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
     referral = SealedReferral(row["referral"], row["consent"], row["data_key"], row["payload"])
-    return Look(Delivery.of_row(row), referral, row["paused"], row["c_read_at"], consent)
+    return Look(Delivery.of_row(row), referral, row["urgency"], health.of_row(row), row["c_read_at"], consent)
 
 
 @dataclass(frozen=True)

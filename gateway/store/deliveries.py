@@ -203,7 +203,8 @@ def tell(tx: Tx, delivery: Delivery, kind: str) -> None:
 
 CLAIM = """
 WITH agency AS (
-    SELECT * FROM unnest(%(agencies)s::text[], %(windows)s::int[]) AS agency(name, width)
+    SELECT * FROM unnest(%(agencies)s::text[], %(windows)s::int[], %(more)s::int[], %(only)s::text[])
+        AS agency(name, width, more, urgencies)
 ), picked AS (
     SELECT due.id, busy.held, row_number() OVER (PARTITION BY agency.name ORDER BY due.due_at) AS turn
     FROM agency
@@ -213,8 +214,9 @@ WITH agency AS (
     ) AS busy
     CROSS JOIN LATERAL (
         SELECT id, due_at FROM deliveries
-        WHERE agency = agency.name AND due_at <= now() AND state <> 'sending'
-        ORDER BY due_at LIMIT greatest(0, agency.width - busy.held) FOR UPDATE SKIP LOCKED
+        WHERE agency = agency.name AND due_at <= now() AND state <> 'sending' AND (agency.urgencies IS NULL OR EXISTS (
+            SELECT FROM referrals WHERE id = deliveries.referral AND urgency = ANY(agency.urgencies::text[])))
+        ORDER BY due_at LIMIT greatest(0, least(agency.width - busy.held, agency.more)) FOR UPDATE SKIP LOCKED
     ) AS due
     ORDER BY turn, due.due_at LIMIT %(most)s
 ), claimed AS (
@@ -241,10 +243,19 @@ class Claimed:
     held: int
 
 
-def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta) -> list[Claimed]:
+@dataclass(frozen=True)
+class Window:
+    """What may be claimed for an agency: *width* in flight at once, no *more* than that now, *only* of these urgencies."""
+
+    width: int
+    more: int | None = None
+    only: frozenset[str] | None = None
+
+
+def claim_due(tx: Tx, windows: Mapping[str, Window], *, most: int, lease: timedelta) -> list[Claimed]:
     """Take what is due, in turn from each agency and no more than its window leaves free.
 
-    *windows*: ``{agency: calls in flight at once}``. A waiting row becomes queued under a new token; a
+    *windows*: by agency; nothing is claimed for others. A waiting row becomes queued under a new token; a
     queued one whose lease is over keeps its token and is rung for again; an uncertain or delivered one is
     to be asked about. Rows that another process is claiming are passed over.
     """
@@ -252,7 +263,9 @@ def claim_due(tx: Tx, windows: Mapping[str, int], *, most: int, lease: timedelta
     rows = tx.all(
         CLAIM,
         {
-            "agencies": list(windows), "windows": list(windows.values()), "most": most, "lease": lease,
+            "agencies": list(windows), "windows": [window.width for window in windows.values()],
+            "more": [window.more for window in windows.values()], "most": most, "lease": lease,
+            "only": [window.only and f"{{{','.join(sorted(window.only))}}}" for window in windows.values()],
             "waiting": State.WAITING, "queued": State.QUEUED,
         },
     )  # fmt: skip

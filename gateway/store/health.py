@@ -1,7 +1,9 @@
 """How each agency is doing: its breaker, and whether an administrator paused it. Shared by all processes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from gateway.policy import breaker
 
@@ -15,16 +17,24 @@ class Health:
     closed; what failed before counts no more. *paused_at*: by a person."""
 
     agency: str
-    opened_at: datetime | None
-    probe_at: datetime | None
-    closed_at: datetime | None
-    paused_at: datetime | None
+    opened_at: datetime | None = None
+    probe_at: datetime | None = None
+    closed_at: datetime | None = None
+    paused_at: datetime | None = None
 
 
-def everyones(tx: Tx) -> dict[str, Health]:
-    """The agencies that are not simply well."""
-    rows = tx.all("SELECT * FROM agency_health WHERE opened_at IS NOT NULL OR paused_at IS NOT NULL ORDER BY agency")
-    return {row["agency"]: Health(**row) for row in rows}
+def picture(tx: Tx) -> tuple[dict[str, Health], datetime]:
+    """The agencies that are not simply well, and the time by the database's clock."""
+    rows = tx.all(
+        "SELECT agency_health.*, clock_timestamp() AS now FROM (SELECT) AS clock "
+        "LEFT JOIN agency_health ON opened_at IS NOT NULL OR paused_at IS NOT NULL ORDER BY agency"
+    )
+    now = rows[0]["now"]
+    return {row["agency"]: of_row(row) for row in rows if row["agency"]}, now
+
+
+def of_row(row: Mapping[str, Any]) -> Health:
+    return Health(**{name: row[name] for name in Health.__dataclass_fields__})
 
 
 def take_probe(tx: Tx, agency: str, pause: timedelta) -> bool:

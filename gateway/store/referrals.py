@@ -1,7 +1,7 @@
 """Referrals, sealed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,6 +142,13 @@ def get(tx: Tx, identifier: str, *, hub: str) -> Record:
             f"there is no referral {identifier}" if ids.valid(identifier, "ref") else "that is not a referral's id"
         )
     return Record(**row)
+
+
+def urgencies(tx: Tx, identifiers: Iterable[str]) -> dict[str, str]:
+    """``{id: urgency}``."""
+    wanted = sorted(identifiers)
+    rows = tx.all("SELECT id, urgency FROM referrals WHERE id = ANY(%(ids)s)", {"ids": wanted}) if wanted else []
+    return {row["id"]: row["urgency"] for row in rows}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A bad setting stops the start with one line that names it."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,28 @@ def test_a_good_file(configured: Any) -> None:
     assert agency.settings.base_url == "https://housing.example/api"
     assert agency.credentials["client_secret"] == "secret-from-the-environment"
     assert [pause.total_seconds() for pause in loaded.retry] == [5, 300]
+    assert agency.hours is None
     assert "secret-from-the-environment" not in repr(loaded) + str(loaded.model_dump()) + repr(agency)
+
+
+def test_opening_hours_are_read_from_yaml(configured: Any) -> None:
+    text = """
+        agencies:
+          office:
+            adapter: nhs
+            base_url: https://health.example
+            areas: [glasgow]
+            credentials: {api_key: a, callback_token: b}
+            hours: {mon-fri: 09:00-17:00, sat: "10:00-12:00"}
+            hours_except: [stat]
+            closed_on: [2026-12-25]
+            calls_a_minute: 30
+    """
+    agency = plugins.load(configured(text))["office"]
+    assert agency.hours is not None
+    assert agency.hours.week[5:] == (((600, 720),), ())
+    assert agency.hours.closed_on == {date(2026, 12, 25)}
+    assert agency.exempt == {"stat"}
 
 
 def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +89,11 @@ def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) 
         ({}, {"credentials": {"client_id": "a"}}, "setting agencies.glasgow-housing.credentials.client_secret:"),
         ({}, {"adapter": "pigeon"}, "adapter pigeon: no installed distribution offers it"),
         ({}, {"settings": {"colour": "red"}}, "setting agencies.glasgow-housing.settings.colour:"),
+        ({}, {"hours": {"monday": "09:00-17:00"}}, "setting agencies.glasgow-housing.hours: 'monday' is no day"),
+        ({}, {"hours_except": ["soon"]}, "setting agencies.glasgow-housing.hours_except.0:"),
+        ({}, {"closed_on": ["Christmas"]}, "setting agencies.glasgow-housing.closed_on.0:"),
+        ({}, {"calls_a_minute": 0}, "setting agencies.glasgow-housing.calls_a_minute:"),
+        ({"lease": "50s"}, {"calls_a_minute": 9}, "setting lease: must be 60s or more"),
         ("agencies: [", None, "the settings cannot be read"),
     ],
 )
