@@ -19,6 +19,7 @@ from .errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfig
 if TYPE_CHECKING:
     from .delivery.room import PostRoom
     from .store.deliveries import Delivery
+    from .store.selections import Selection
     from .store.session import Tx
 
 app = typer.Typer(
@@ -276,11 +277,74 @@ def _decide(decision: Callable[..., Any], identifier: str, reason: str, dry_run:
 
 
 @deliveries_app.command("replay")
-def deliveries_replay(identifier: str, reason: Reason, dry_run: DryRun = False) -> None:
-    """Send a dead, refused or uncertain delivery again, under its same key. Consent is checked again."""
+def deliveries_replay(
+    reason: Reason,
+    identifier: Annotated[str | None, typer.Argument(help="one delivery; or say which below")] = None,
+    agency: Annotated[str | None, typer.Option(help="all of this agency")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="that ended from this time on (ISO 8601)")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="that ended before this time")] = None,
+    code: Annotated[list[str] | None, typer.Option(help="with this code; repeat for several")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="dead (the default), refused or asking; repeatable")] = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do it without asking")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead deliveries again, under their same keys: one, or a range. Consent is checked first, and when they leave."""
     from .delivery import decisions
 
-    _decide(decisions.replay, identifier, reason, dry_run, "queued again")
+    ranged = bool(agency or since or until or code or state)
+    if bool(identifier) == ranged:
+        raise typer.BadParameter("give either a delivery's id, or some of --agency, --from, --to, --code, --state")
+    if identifier:
+        _decide(decisions.replay, identifier, reason, dry_run, "queued again")
+        return
+    chosen = _selection(agency, since, until, code or (), state or ("dead",))
+    with opened() as room:
+        _replay(room, chosen, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _selection(
+    agency: str | None, since: str | None, until: str | None, codes: Sequence[str], states: Sequence[str]
+) -> "Selection":
+    from .policy.lifecycle import State
+    from .store.selections import PICKABLE, Selection
+
+    if strange := sorted(set(states) - set(PICKABLE)):
+        raise typer.BadParameter(
+            f"{strange[0]} deliveries are not sent again; give one of {', '.join(PICKABLE)}", param_hint="--state"
+        )
+    times = [_time(since, "--from"), _time(until, "--to")]
+    return Selection(frozenset(State(word) for word in states), agency, frozenset(codes), *times)
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    """A time as a person gives it; without a zone it is London's."""
+    from .policy.hours import LONDON
+
+    try:
+        at = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter("give a time such as 2026-11-24T09:00", param_hint=option) from None
+    return at.replace(tzinfo=LONDON) if at and at.tzinfo is None else at
+
+
+def _replay(room: "PostRoom", chosen: "Selection", reason: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Show what would be done; do it, if that is wanted, and show what was."""
+    from .delivery import replay
+
+    if as_json and not (dry_run or yes):
+        raise typer.BadParameter("say --dry-run or --yes with it: nobody can be asked", param_hint="--json")
+    chosen = replay.up_to_now(room, chosen)
+    if yes and not dry_run:
+        found = replay.carry_out(room, chosen, by=actor(), reason=reason)
+    else:
+        found = replay.preview(room, chosen)
+    show(replay.rows(found), as_json, "would be sent again" if dry_run or not yes else "sent again")
+    for warning in replay.warnings(room, found):
+        print(warning, file=sys.stderr)
+    if not (dry_run or yes) and any(not alike.held_back for alike in found):
+        typer.confirm("Send them again?", abort=True, err=True)
+        _replay(room, chosen, reason, dry_run=False, yes=True, as_json=False)
 
 
 @deliveries_app.command("confirm")

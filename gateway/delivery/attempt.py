@@ -11,7 +11,7 @@ from gateway import logs, wire
 from gateway.errors import MaybeSent, NotSent, Sealed
 from gateway.plugins import Agency
 from gateway.policy import minimise
-from gateway.policy.consent import Grant, Missing, WhyNot, decide
+from gateway.policy.consent import Grant, WhyNot
 from gateway.policy.lifecycle import Move, State
 from gateway.store import attempts, deliveries
 from gateway.store.attempts import Look
@@ -22,6 +22,7 @@ from gateway.store.session import Tx
 from gateway.vault import Vault
 
 from . import behind, settle, sound, standing
+from .permission import permission
 from .room import PostRoom
 
 log = logs.get()
@@ -108,15 +109,15 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
         _put_back(room, delivery)
         return None
-    permission = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
+    agreed = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
     match delivery.state:
-        case State.QUEUED if isinstance(permission, WhyNot):
-            _stop(room, delivery, permission)
+        case State.QUEUED if isinstance(agreed, WhyNot):
+            _stop(room, delivery, agreed)
             return None
-        case State.QUEUED if isinstance(permission, Grant | Sealed):
-            return _send(room, look, agency, Move.BEGIN, permission)
-        case State.ASKING if agency.adapter.idempotent and isinstance(permission, Grant):
-            return _send(room, look, agency, Move.REPEAT, permission)
+        case State.QUEUED if isinstance(agreed, Grant | Sealed):
+            return _send(room, look, agency, Move.BEGIN, agreed)
+        case State.ASKING if agency.adapter.idempotent and isinstance(agreed, Grant):
+            return _send(room, look, agency, Move.REPEAT, agreed)
         case State.QUEUED | State.ASKING if delivery.kind == "withdrawal":
             return _take_back(room, delivery, agency)
         case State.ASKING | State.DELIVERED:
@@ -145,19 +146,10 @@ def _permission(vault: Vault, look: Look, agency: Agency) -> Grant | WhyNot | Se
         stored = look.consent(vault)
     except Sealed as error:
         return error
-    consent = stored.consent
-    answer: Grant | tuple[Missing, ...] = decide(
-        consent,
-        subject=consent.subject,
-        agency=agency.name,
-        purpose=look.delivery.purpose,
-        required=agency.required_categories,
-        at=look.at,
-    )
-    return answer if isinstance(answer, Grant) else answer[0].reason
+    return permission(stored.consent, agency, look.delivery.purpose, look.at)
 
 
-def _send(room: PostRoom, look: Look, agency: Agency, verb: Move, permission: Grant | Sealed) -> Send | None:
+def _send(room: PostRoom, look: Look, agency: Agency, verb: Move, agreed: Grant | Sealed) -> Send | None:
     """The sending begins with this commit: from then on, whatever dies, the request may have left.
 
     If she withdraws before it, the delivery is stopped by that, and there is nothing to send.
@@ -166,10 +158,10 @@ def _send(room: PostRoom, look: Look, agency: Agency, verb: Move, permission: Gr
     with room.store.single() as tx:
         moving = deliveries.put_move(
             tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.referral.consent,
-            deeds=[opened] if isinstance(permission, Grant) else [],
+            deeds=[opened] if isinstance(agreed, Grant) else [],
         )  # fmt: skip
     held = moving.result()
-    content = Parcel(look.referral, permission) if isinstance(permission, Grant) else permission
+    content = Parcel(look.referral, agreed) if isinstance(agreed, Grant) else agreed
     return Send(held, agency, content) if held else None
 
 

@@ -17,6 +17,7 @@ OWN = {
     "nothing_to_take_back": "the agency never got the referral",
     "taken_back": "the agency took the withdrawal",
     "confirmed": "a person confirmed that the agency has it",
+    "not_configured": "no agency of this name is configured any more",
     "undeclared": "the adapter gave a reason that it does not declare",
 }
 HTTP = re.compile(r"HTTP [1-5]\d\d")

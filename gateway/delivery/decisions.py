@@ -2,14 +2,15 @@
 
 from gateway_sdk import Status
 
-from gateway.errors import Conflict, NotFound
+from gateway.errors import Conflict, ConsentMissing, NotFound
 from gateway.policy.lifecycle import FINAL, Illegal, Move, State, after
-from gateway.store import consents, deliveries, health
+from gateway.store import consents, deliveries, health, selections
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
-from . import behind
+from . import behind, codes
+from .replay import held_back
 from .room import PostRoom
 
 STOPPED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.DEAD})
@@ -58,9 +59,10 @@ def _known(room: PostRoom, agency: str) -> None:
 
 
 def replay(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: bool = False) -> Delivery:
-    """Send a dead, refused or uncertain delivery again, under its same key; consent is checked anew.
+    """Send a dead, refused or uncertain delivery again, under its same key; consent is checked now and when it is sent.
 
-    *reason* is a person's words and is kept in the audit: no personal data in it. Raises NotFound, Conflict.
+    *reason* is a person's words and is kept in the audit: no personal data in it. Raises NotFound, Conflict,
+    ConsentMissing.
     """
     return _decide(room, identifier, Move.REPLAY, by=by, reason=reason, dry_run=dry_run)
 
@@ -72,11 +74,15 @@ def confirm(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: b
 
 def _decide(room: PostRoom, identifier: str, verb: Move, *, by: str, reason: str, dry_run: bool) -> Delivery:
     with room.store.begin() as tx:
+        why = held_back(room, tx, selections.only(tx, identifier)) if verb is Move.REPLAY else {}
         delivery = deliveries.lock(tx, identifier)
         try:
             after(delivery.state, verb)
         except Illegal:
             raise Conflict(f"{identifier} is {delivery.state}: there is nothing to {verb}") from None
+        if code := why.get(identifier):
+            problem = ConsentMissing if code.startswith("consent_") else Conflict
+            raise problem(f"{identifier} is not sent again: {codes.meaning(None, code)}", code=code)
         if dry_run:
             return delivery
         status = {Move.REPLAY: Status.RECEIVED, Move.CONFIRM: Status.SENT}[verb]

@@ -14,12 +14,10 @@ from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 
-from . import behind, codes, feedback
+from . import behind, codes, feedback, permission
 from .room import PostRoom
 
 log = logs.get()
-
-CONSENT_CODES = {WhyNot.WITHDRAWN: "consent_withdrawn", WhyNot.EXPIRED: "consent_expired"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _note_health(tx: Tx, agency: Agency, result: object, down: bool) -> None:
 
 def consent_ended(tx: Tx, delivery: Delivery, why: WhyNot) -> None:
     """Stop a delivery that was about to be sent: she does not agree, or no longer."""
-    code = CONSENT_CODES.get(why, "consent_missing")
+    code = permission.code(why)
     stopped = deliveries.move(tx, delivery, Move.WITHDRAW, code=code, status=sdk.Status.WITHDRAWN)
     if stopped:
         behind.release(tx, stopped)
