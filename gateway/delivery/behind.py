@@ -8,14 +8,18 @@ from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
 
+def holds(delivery: Delivery) -> bool:
+    """Whether what follows *delivery* has to wait. One that nobody can resolve (asking, without a next time) is not waited for."""
+    unresolved = delivery.state is State.ASKING and delivery.due_at is None
+    return delivery.state in UNDELIVERED and not unresolved
+
+
 def release(tx: Tx, delivery: Delivery) -> None:
     """Let go what was held until *delivery* was settled: a withdrawal follows a referral that arrived, else it has no aim.
 
-    For whoever moves a delivery so that it may be settled. One that nobody can resolve (asking, without a next time) is
-    taken back all the same.
+    For whoever moves a delivery so that it may be settled.
     """
-    unresolved = delivery.state is State.ASKING and delivery.due_at is None
-    if delivery.state in UNDELIVERED and not unresolved:
+    if holds(delivery):
         return
     for held in deliveries.waiting_for(tx, delivery.id):
         if delivery.state in MAY_HAVE_IT:

@@ -35,7 +35,7 @@ def _take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
         deliveries.set_status(tx, delivery, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=caller.actor)
         deliveries.queue(
             tx, delivery.referral, hub=delivery.hub, to={delivery.agency: delivery.purpose},
-            kind="withdrawal", of=delivery.id, held=delivery.state is not State.DELIVERED,
+            kind="withdrawal", of=delivery.id, held=behind.holds(delivery),
         )  # fmt: skip
 
 

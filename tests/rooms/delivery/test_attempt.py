@@ -348,6 +348,21 @@ def test_a_withdrawal_follows_an_uncertain_send_whoever_resolves_it(
     assert (case.status, case.document) == (Status.WITHDRAWN, None)
 
 
+def test_a_withdrawal_follows_a_send_that_nobody_can_resolve(room: PostRoom, agencies: Agencies) -> None:
+    agencies[SOCIAL_SECURITY].fail_next("garbage", times=4)  # it took it, and says nothing that can be read
+    agreed, identifier = submit(room, SOCIAL_SECURITY)
+    for _ in range(5):
+        work(room)
+        make_due(room)
+    left = of(room, identifier)[SOCIAL_SECURITY]
+    assert (left.state, left.due_at) == (State.ASKING, None)
+    decisions.withdraw_consent(room, agreed, HUB)
+    work(room, rounds=2)
+    assert of(room, identifier)[SOCIAL_SECURITY].state is State.WITHDRAWN
+    [case] = agencies[SOCIAL_SECURITY].cases.values()
+    assert (case.status, case.document) == (Status.WITHDRAWN, None)
+
+
 def test_consent_withdrawn_from_a_dead_delivery_closes_it(room: PostRoom, agencies: Agencies) -> None:
     agencies[HOUSING].fail_next("unavailable", times=4)
     agreed, identifier = submit(room, HOUSING)
