@@ -1,8 +1,10 @@
 """One attempt, start to finish: begin under the token, make the request, send it, settle what came of it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import gateway_sdk as sdk
@@ -18,7 +20,7 @@ from gateway.store.attempts import Look
 from gateway.store.audit import Deed
 from gateway.store.deliveries import Delivery
 from gateway.store.referrals import SealedReferral
-from gateway.store.session import Tx
+from gateway.store.session import StoreUnavailable, Tx
 from gateway.vault import Vault
 
 from . import behind, settle, sound, standing
@@ -28,6 +30,7 @@ from .room import PostRoom
 log = logs.get()
 
 LATE = timedelta(seconds=1)  # before the end of its lease a bell of an agency with calls a minute comes too late
+AGAIN = 0.25  # seconds between two attempts to settle while the database is away
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,25 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
         referral = stage.content.referral if isinstance(stage.content, Parcel) else None
-        settle.outcome(room, stage.delivery, stage.agency, result, seconds, referral)
+        settling = partial(settle.outcome, room, stage.delivery, stage.agency, result, seconds, referral)
     else:
         assert not isinstance(result, sdk.Delivered | sdk.Refused | settle.Unmade)
-        settle.answer(room, stage.delivery, stage.agency, result, seconds)
+        settling = partial(settle.answer, room, stage.delivery, stage.agency, result, seconds)
+    _insist(settling, until=began + room.settings.lease.total_seconds())
+
+
+def _insist(settling: Callable[[], None], until: float) -> None:
+    """Settle, again and again while the database is away: what came of the attempt is known here and nowhere else.
+
+    To settle twice does no harm: the token is gone. *until*: of time.monotonic(); then it is in doubt.
+    """
+    while True:
+        try:
+            return settling()
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN)
 
 
 def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:

@@ -1,34 +1,18 @@
 """A database that takes everything and says nothing: whoever waits is told, and the next connection is a new one."""
 
+import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pytest
 
-from gateway.store import session
+from gateway.delivery import attempt
+from gateway.delivery.room import PostRoom
+from gateway.policy.lifecycle import State
 from gateway.store.session import Store, StoreUnavailable
-from gateway.vault import Vault, generate
 from tests.faults.proxy import Fault, Proxy
-
-
-@pytest.fixture
-def between(database: str) -> Iterator[Proxy]:
-    folder = parse_qs(urlsplit(database).query)["host"][0]
-    with Proxy(str(Path(folder) / ".s.PGSQL.5432")) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def far(between: Proxy, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store whose connections go through *between*."""
-    monkeypatch.setattr(session, "SILENCE", 1)
-    monkeypatch.setattr(session, "CONNECTING", 1)
-    name = urlsplit(database).path.strip("/")
-    store = Store(f"postgresql://gateway@127.0.0.1:{between.port}/{name}", Vault(generate()), 2).open()
-    yield store
-    store.close()
+from tests.rooms.delivery.test_attempt import of, submit, work
+from tests.support import HOUSING, Agencies
 
 
 def works(store: Store) -> bool:
@@ -92,3 +76,22 @@ def test_after_an_outage_nobody_waits_for_the_next_attempt_to_connect(far: Store
     started = time.monotonic()
     assert works(far)
     assert time.monotonic() - started < 2
+
+
+def test_what_an_agency_answered_is_kept_while_the_database_is_away(
+    far: Store, room: PostRoom, agencies: Agencies, between: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would otherwise be in doubt, and at an agency without keys or answers left to a person."""
+    _, identifier = submit(room, HOUSING)
+    send = attempt.wire.send
+
+    def send_and_go_away(*args: Any, **more: Any) -> Any:
+        reply = send(*args, **more)
+        between.be(Fault.REFUSE)
+        threading.Timer(0.7, between.be, [Fault.NONE]).start()
+        return reply
+
+    monkeypatch.setattr(attempt.wire, "send", send_and_go_away)
+    work(PostRoom(far, room.agencies, room.settings))
+    delivered = of(room, identifier)[HOUSING]
+    assert (delivered.state, delivered.attempts, len(agencies[HOUSING].cases)) == (State.DELIVERED, 1, 1)
