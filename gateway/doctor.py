@@ -2,7 +2,6 @@
 
 import socket
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +9,8 @@ from . import reports
 from .delivery import standing
 from .delivery.room import PostRoom
 from .policy.lifecycle import State
+from .store import troubles
 
-LATE = timedelta(minutes=15)  # a referral for tonight cannot wait unseen for longer
 PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
 
 
@@ -30,7 +29,7 @@ def examine(room: PostRoom) -> list[Finding]:
     findings = [_master_key(room), Finding("database", True, "answers"), _broker(room.settings.broker_url)]
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
-        standings = standing.everyones(room, tx)
+        standings, untold = standing.everyones(room, tx), troubles.untold(tx)
     findings += [_reach(f"agency {agency.name}", agency.settings.base_url) for agency in room.agencies.values()]
     if not room.agencies:
         findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
@@ -47,7 +46,7 @@ def examine(room: PostRoom) -> list[Finding]:
     findings.append(
         Finding(
             "oldest undelivered",
-            age is None or age < LATE,
+            age is None or age < room.settings.alerts.oldest,
             "nothing waits" if age is None else f"{int(age.total_seconds())} s old",
         )
     )
@@ -63,7 +62,13 @@ def examine(room: PostRoom) -> list[Finding]:
                 f"{count}" + (f": see gateway deliveries list --state {state}; {advice}" if count else ""),
             )
         )
-    return findings
+    return [*findings, _alerts(room.settings.alerts.channels, untold)]
+
+
+def _alerts(channels: list[str], untold: int) -> Finding:
+    if not channels:
+        return Finding("alerts", True, "nobody is told of trouble: see alerts in docs/operations.md")
+    return Finding("alerts", not untold, f"{untold} could not be sent" if untold else f"by {' and '.join(channels)}")
 
 
 def _master_key(room: PostRoom) -> Finding:

@@ -5,6 +5,8 @@ environment wins. Secrets are given by reference, ``env:NAME`` or ``file:/path``
 file itself can be read by anyone.
 """
 
+import base64
+import binascii
 import os
 import re
 from datetime import date, timedelta
@@ -43,15 +45,31 @@ def _secret(value: Any) -> Any:
     return value
 
 
-def _address(value: str) -> str:
+def _link(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", value):
         raise ValueError("give an address such as https://agency.example/api, without credentials or a query")
-    return value.rstrip("/")
+    return value
+
+
+def _address(value: str) -> str:
+    return _link(value).rstrip("/")
+
+
+def _signing_key(value: SecretStr) -> SecretStr:
+    kind, _, key = value.get_secret_value().partition("_")
+    try:
+        long_enough = len(base64.b64decode(key, validate=True)) >= 24
+    except binascii.Error:
+        long_enough = False
+    if kind != "whsec" or not long_enough:
+        raise ValueError("give whsec_ and the base64 of 24 random bytes or more")
+    return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Address = Annotated[str, AfterValidator(_address)]
+Link = Annotated[str, BeforeValidator(_secret), AfterValidator(_link)]
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 AREAS: tuple[Area, ...] = get_args(Area)
 Urgency = Literal["routine", "urgent", "asap", "stat"]
@@ -83,6 +101,36 @@ class AgencySettings(BaseModel):
     client_key: Path | None = None
 
 
+class MailSettings(BaseModel):
+    """A mail server that takes alerts, and for whom."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"  # none: only on the same machine
+    username: str | None = None
+    password: Secret | None = None
+    sender: str
+    to: list[str] = Field(min_length=1)
+
+
+class AlertSettings(BaseModel):
+    """Who is told that something needs a person. Neither: nobody, but gateway doctor and the status page say it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhook: Link | None = None  # alerts are posted here, as JSON; env: or file: where the address is itself a secret
+    secret: Annotated[Secret, AfterValidator(_signing_key)] | None = None  # signs them, after Standard Webhooks
+    mail: MailSettings | None = None
+    ca_file: Path | None = None  # a private certificate authority, of both
+    oldest: Duration = timedelta(minutes=15)  # a referral for tonight cannot wait unseen for longer
+
+    @property
+    def channels(self) -> list[str]:
+        return [name for name in ("webhook", "mail") if getattr(self, name) is not None]
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid")
 
@@ -97,6 +145,7 @@ class Settings(BaseSettings):
     secure_cookies: bool = False  # true wherever the console is reached by https
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
     agencies: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)], AgencySettings] = {}
+    alerts: AlertSettings = AlertSettings()
 
     threads: int = Field(16, ge=1, le=256)  # attempts at once in one delivery process
     pool: int = Field(20, ge=2, le=400)  # database connections of one process

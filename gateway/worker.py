@@ -18,7 +18,7 @@ from celery.exceptions import SecurityWarning
 from kombu.entity import Queue
 
 from . import logs
-from .delivery import attempt, outbox
+from .delivery import alerts, attempt, outbox
 from .delivery.room import PostRoom, open_room
 from .settings import Settings
 from .store.session import StoreUnavailable
@@ -29,6 +29,8 @@ log = logs.get()
 BREATH = 0.02  # seconds between two looks; what becomes free meanwhile is claimed together
 PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
+TELL = 1.0  # seconds between two looks for alerts that are due
+WATCH = 10.0  # seconds between two looks for trouble
 HEARTBEAT = 10  # seconds; a broker that misses two is taken to be gone
 AMQP = {
     "confirm_publish": True,
@@ -81,6 +83,7 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
 
     ring = bell(app)
     app.steps["worker"].add(_clock(room, ring, nudge))
+    app.steps["worker"].add(_watch(room))
     return app
 
 
@@ -125,6 +128,32 @@ def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bo
                 self.stopping.wait(BREATH)
 
     return Clock
+
+
+def _watch(room: PostRoom) -> type[bootsteps.StartStopStep]:
+    """What tells people of trouble, beside the clock: a slow mail server must not hold up referrals."""
+
+    class Watch(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+        def __init__(self, parent: Any, **options: Any) -> None:
+            super().__init__(parent, **options)
+            self.stopping = threading.Event()
+            self.thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+        def start(self, parent: Any) -> None:
+            self.thread.start()
+
+        def stop(self, parent: Any) -> None:
+            self.stopping.set()
+
+        def _run(self) -> None:
+            watched = 0.0
+            while not self.stopping.wait(TELL):
+                if time.monotonic() > watched + WATCH:
+                    _survive(alerts.watch, room, doing="watch")
+                    watched = time.monotonic()
+                _survive(alerts.send_due, room, doing="alert")
+
+    return Watch
 
 
 def _survive(work: Callable[..., int | None], *args: Any, doing: str = "tick") -> int:

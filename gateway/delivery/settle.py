@@ -9,12 +9,13 @@ from gateway import logs
 from gateway.plugins import Agency
 from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import Move, State
+from gateway.policy.troubles import Phase
 from gateway.store import attempts, deliveries, health
 from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 
-from . import behind, codes, feedback, permission
+from . import alerts, behind, codes, feedback, permission
 from .room import PostRoom
 
 log = logs.get()
@@ -66,7 +67,7 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
     code = made.code
     with room.store.begin() as tx:
         found = attempts.note(tx, sent, made)
-        _note_health(tx, agency, result, found.down)
+        _note_health(room, tx, agency, result, found.down)
         delivery = found.delivery
         if delivery.token != sent.token and delivery.state is not State.ASKING:
             log.warning("late outcome", delivery=sent.id, agency=agency.name, state=delivery.state)
@@ -125,7 +126,7 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
     made = Attempt("ask" if asked.state is State.ASKING else "poll", type(result).__name__.lower(), code, seconds)
     with room.store.begin() as tx:
         found = attempts.note(tx, asked, made)
-        _note_health(tx, agency, result, found.down)
+        _note_health(room, tx, agency, result, found.down)
         delivery, now = found.delivery, found.now
         if delivery.token != asked.token:
             return
@@ -151,12 +152,14 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
             behind.release(tx, deliveries.lock(tx, delivery.id))
 
 
-def _note_health(tx: Tx, agency: Agency, result: object, down: bool) -> None:
-    """What a call says of its agency: that it answers, or that it does not. One log line when an outage begins or ends."""
+def _note_health(room: PostRoom, tx: Tx, agency: Agency, result: object, down: bool) -> None:
+    """What a call says of its agency: that it answers, or that it does not. People are told when an outage begins or ends."""
     if isinstance(result, sdk.Unavailable | sdk.Uncertain):
         if health.failed(tx, agency.name, agency.breaker):
+            alerts.outage(room, tx, agency.name, Phase.BEGINS)
             log.error("outage begins", agency=agency.name)
     elif down and not isinstance(result, Unmade) and health.succeeded(tx, agency.name):
+        alerts.outage(room, tx, agency.name, Phase.OVER)
         log.warning("outage is over", agency=agency.name)
 
 

@@ -307,9 +307,10 @@ def take(tx: Tx, delivery: Delivery, *, hold_for: timedelta) -> Delivery | None:
 
 
 def let_go(tx: Tx, delivery: Delivery, due_at: datetime | None) -> None:
-    """Give up a hold without a change of state; look again at *due_at*, or never."""
+    """Give up a hold without a change of state; look again at *due_at*, or never: an uncertain one waits for a person then."""
     tx.put(
-        "UPDATE deliveries SET token = NULL, due_at = %(due_at)s WHERE id = %(id)s AND token = %(token)s",
+        "UPDATE deliveries SET token = NULL, due_at = %(due_at)s, updated_at = CASE WHEN state = 'asking' AND "
+        "  %(due_at)s::timestamptz IS NULL THEN clock_timestamp() ELSE updated_at END WHERE id = %(id)s AND token = %(token)s",
         {"id": delivery.id, "token": delivery.token, "due_at": due_at},
     )
 

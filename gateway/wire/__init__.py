@@ -1,4 +1,4 @@
-"""The street door: the only sockets to agencies.
+"""The street door: the only sockets to agencies, and to those who are told of trouble.
 
 ``send`` carries one request to one agency and brings back its reply, or says honestly what it knows:
 ``NotSent`` (certainly not received) or ``MaybeSent`` (bytes were written, no whole reply came).
@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from gateway_sdk import Reply, Request, RestRequest
 
 from . import rest, soap
+from .alerts import mail, post
 from .auth import verify_callback
 from .codes import CODES
 from .target import Target
 
-__all__ = ["CODES", "Target", "send", "verify_callback"]
+__all__ = ["CODES", "Target", "mail", "post", "send", "verify_callback"]
 
 
 def send(

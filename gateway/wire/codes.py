@@ -8,6 +8,7 @@ CODES = {
     "token_refused": "the agency refused the gateway's credentials; nothing was sent",
     "token_unavailable": "the agency gave no access token; nothing was sent",
     "request_unbuildable": "the adapter's request cannot be sent as it is; nothing was sent",
+    "mail_not_taken": "the mail server did not answer, or did not take the alert",
     "timeout": "no whole reply before the deadline; the agency may have it",
     "connection_lost": "the connection broke after the request was written; the agency may have it",
     "redirected": "the agency answered with a redirect, which is never followed; it may have it",

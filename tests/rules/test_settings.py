@@ -94,6 +94,13 @@ def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) 
         ({}, {"closed_on": ["Christmas"]}, "setting agencies.glasgow-housing.closed_on.0:"),
         ({}, {"calls_a_minute": 0}, "setting agencies.glasgow-housing.calls_a_minute:"),
         ({"lease": "50s"}, {"calls_a_minute": 9}, "setting lease: must be 60s or more"),
+        ({"alerts": {"webhook": "https://x.example/?token=1"}}, None, "setting alerts.webhook:"),
+        ({"alerts": {"webhook": "https://x.example", "secret": "secret@1"}}, None, "setting alerts.secret: "),
+        (
+            {"alerts": {"mail": {"host": "mail.example", "sender": "a@x.example", "to": []}}},
+            None,
+            "setting alerts.mail.to:",
+        ),
         ("agencies: [", None, "the settings cannot be read"),
     ],
 )
