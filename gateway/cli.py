@@ -439,6 +439,15 @@ def audit_verify(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def metrics() -> None:
+    """What /metrics says, in Prometheus's text format, without a web process."""
+    from . import metrics as figures
+
+    with opened() as room, room.store.begin() as tx:
+        print(figures.text(tx, room.agencies).decode(), end="")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What is configured, what answers, what is late. Exit code 1 if something needs a person."""
     from . import doctor as examination

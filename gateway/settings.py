@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    metrics_token: Annotated[Secret, Field(min_length=16)] | None = (
+        None  # whoever has it may read /metrics; none: nobody
+    )
     secure_cookies: bool = False  # true wherever the console is reached by https
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
     agencies: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)], AgencySettings] = {}

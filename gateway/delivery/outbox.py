@@ -5,7 +5,7 @@ from uuid import UUID
 
 from gateway import logs
 from gateway.policy.lifecycle import Move
-from gateway.store import audit, deliveries, events, health, pace
+from gateway.store import audit, deliveries, events, figures, health, pace
 from gateway.store.deliveries import Window
 from gateway.store.session import Tx
 
@@ -27,11 +27,13 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
 
 
 def tidy(room: PostRoom) -> None:
-    """Doubt what was abandoned, give events their positions, link the audit."""
+    """Doubt what was abandoned, give events their positions, link the audit, keep the totals."""
     _doubt_abandoned(room)
     with room.store.begin() as tx:
         events.place(tx)
         audit.link(tx)
+    with room.store.begin() as tx:
+        figures.fold(tx)
 
 
 def claim(room: PostRoom, ring: Bell, most: int = 200) -> int:

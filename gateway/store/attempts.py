@@ -74,9 +74,9 @@ class Settling:
 def note(tx: Tx, sent: Delivery, attempt: Attempt) -> Settling:
     """Keep what an attempt came to, and lock the delivery."""
     tx.put(
-        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds) "
-        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s)",
-        {"id": sent.id, "agency": sent.agency, **vars(attempt)},
+        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited) "
+        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, %(waited)s)",
+        {"id": sent.id, "agency": sent.agency, "waited": sent.waited, **vars(attempt)},
     )
     locked = tx.put(
         "SELECT deliveries.*, clock_timestamp() AS now, "

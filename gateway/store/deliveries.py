@@ -40,6 +40,7 @@ class Delivery:
     reference: bytes | None  # sealed; see reference()
     token: UUID | None
     due_at: datetime | None
+    waited: float | None  # seconds from due to claimed, the last time
     attempts: int  # every time it was sent
     failures: int  # since the schedule began, or a person replayed it
     asks: int
@@ -128,8 +129,8 @@ WITH agreed AS (
             SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
     RETURNING deliveries.*
 ), noted AS (
-    INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds)
-    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s FROM moved WHERE %(outcome)s::text IS NOT NULL
+    INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited)
+    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, waited FROM moved WHERE %(outcome)s::text IS NOT NULL
 ), audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT written.* FROM moved,
@@ -223,7 +224,7 @@ WITH agency AS (
     UPDATE deliveries SET
         state = CASE state WHEN %(waiting)s THEN %(queued)s ELSE state END,
         token = CASE state WHEN %(queued)s THEN token ELSE gen_random_uuid() END,
-        due_at = now() + %(lease)s
+        due_at = now() + %(lease)s, waited = extract(epoch FROM now() - deliveries.due_at)
     FROM picked WHERE deliveries.id = picked.id
     RETURNING deliveries.id, deliveries.token, deliveries.agency, deliveries.state, picked.held, picked.turn
 ), audited AS (

@@ -7,8 +7,9 @@ from typing import Any
 import gateway_schemas
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
-from gateway import cli
+from gateway import cli, metrics
 from gateway.settings import Settings
 
 HOME = Path(__file__).parents[2]
@@ -51,8 +52,14 @@ def test_the_categories_are_listed() -> None:
         assert f"| `{code}` | {category['title']} | {'needed' if category['needsConsent'] else 'free'} |" in text
 
 
+def of_operations(key: str) -> str:
+    """The YAML of the operations guide that has *key* at its top."""
+    [found] = [text for text in blocks(HOME / "docs" / "operations.md", "yaml") if key in yaml.safe_load(text)]
+    return found
+
+
 def test_the_settings_of_the_operations_guide_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    [example] = blocks(HOME / "docs" / "operations.md", "yaml")
+    example = of_operations("agencies")
     secret = tmp_path / "secret"
     secret.write_text("s")
     example = re.sub(r"file:/run/secrets/[\w-]+", f"file:{secret}", example)
@@ -60,6 +67,32 @@ def test_the_settings_of_the_operations_guide_load(monkeypatch: pytest.MonkeyPat
     loaded = Settings(**yaml.safe_load(example))
     assert loaded.retry == Settings().retry  # the guide shows the defaults
     assert (loaded.ask, loaded.poll) == (Settings().ask, Settings().poll)
+
+
+def test_the_metrics_are_listed() -> None:
+    given = generate_latest(metrics.Collector(metrics.Seen(["a"], [], {}, {}, [], {"audit": 0, "events": 0}))).decode()
+    helps = dict(re.findall(r"^# HELP (\w+) (.*)$", given, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", given, re.MULTILINE))
+    labels = {watched.name: ", ".join(watched.labels) or "–" for watched in metrics.WATCHED}
+    text = (HOME / "docs" / "operations.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(gateway_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    assert listed == [(name, kinds[name], labels[name], helps[name]) for name in helps]
+
+
+def test_the_alerts_speak_of_metrics_there_are() -> None:
+    known = {watched.name: watched for watched in metrics.WATCHED}
+    [group] = yaml.safe_load(of_operations("groups"))["groups"]
+    used = set()
+    for rule in group["rules"]:
+        names = re.findall(r"gateway_\w+", rule["expr"])
+        used |= set(names)
+        assert set(names) <= set(known), rule["alert"]
+        shared = set.intersection(*(set(known[name].labels) for name in names)) if names else set()
+        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= shared, rule["alert"]
+        assert re.fullmatch(r"\d+[mhd]", rule.get("for", "1m"))
+    assert len(used) > 5
+    [job] = yaml.safe_load(of_operations("scrape_configs"))["scrape_configs"]
+    assert job["job_name"] in group["rules"][0]["expr"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
