@@ -19,8 +19,8 @@ def place(tx: Tx) -> int:
     tx.run("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": LOCK})
     return tx.run(
         "UPDATE events SET position = new.position FROM ("
-        "  SELECT id, (SELECT coalesce(max(position), 0) FROM events) + row_number() OVER (ORDER BY id) AS position"
-        "  FROM events WHERE position IS NULL) AS new "
+        "  SELECT id, nextval('event_positions') AS position"
+        "  FROM (SELECT id FROM events WHERE position IS NULL ORDER BY id) AS in_order) AS new "
         "WHERE events.id = new.id"
     )
 
