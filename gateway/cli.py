@@ -27,9 +27,11 @@ app = typer.Typer(
 )
 deliveries_app = typer.Typer(no_args_is_help=True, help="What was sent, what waits, what failed.")
 hubs_app = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
+webhooks_app = typer.Typer(no_args_is_help=True, help="Where hubs are told of events.")
 admins_app = typer.Typer(no_args_is_help=True, help="Administrators of the status page.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
-for name, part in (("deliveries", deliveries_app), ("hubs", hubs_app), ("admins", admins_app), ("audit", audit_app)):
+for name, part in (("deliveries", deliveries_app), ("hubs", hubs_app), ("webhooks", webhooks_app),
+                   ("admins", admins_app), ("audit", audit_app)):  # fmt: skip
     app.add_typer(part, name=name)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
@@ -400,6 +402,23 @@ def hubs_revoke(identifier: Annotated[str, typer.Argument(help="a key's id, from
 
     with opened() as room, room.store.begin() as tx:
         callers.revoke_key(tx, identifier, by=actor())
+
+
+@webhooks_app.command("list")
+def webhooks_list(as_json: AsJson = False) -> None:
+    """Every hub's webhooks, and how each fares. What was sent: gateway deliveries list --agency ID."""
+    from .store import webhooks
+
+    with opened() as room, room.store.begin() as tx:
+        rows = [
+            {
+                "id": hook.id, "hub": hook.hub, "url": hook.url, "types": ", ".join(hook.types) or "all",
+                "state": "on" if hook.disabled_at is None else f"off: {hook.disabled_code}",
+                "failing_since": hook.failing_since, "delivered_at": hook.delivered_at, "created_at": hook.created_at,
+            }
+            for hook in webhooks.all_of(tx)
+        ]  # fmt: skip
+        show(rows, as_json, "webhooks")
 
 
 @admins_app.command("add")

@@ -9,7 +9,7 @@ from . import reports
 from .delivery import standing
 from .delivery.room import PostRoom
 from .policy.lifecycle import State
-from .store import troubles
+from .store import troubles, webhooks
 
 PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
 
@@ -30,10 +30,12 @@ def examine(room: PostRoom) -> list[Finding]:
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
         standings, untold = standing.everyones(room, tx), troubles.untold(tx)
+        hooks = webhooks.all_of(tx)
     findings += [_reach(f"agency {agency.name}", agency.settings.base_url) for agency in room.agencies.values()]
     if not room.agencies:
         findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
-    gone = [totals.agency for totals in overview.agencies if totals.agency not in room.agencies and totals.oldest]
+    known = {*room.agencies, *(hook.id for hook in hooks)}
+    gone = [totals.agency for totals in overview.agencies if totals.agency not in known and totals.oldest]
     findings += [
         Finding(f"agency {name}", False, "has undelivered referrals and is no longer configured") for name in gone
     ]
@@ -41,6 +43,11 @@ def examine(room: PostRoom) -> list[Finding]:
         Finding(f"agency {name}", stands.expected, standing.says(stands))
         for name, stands in standings.items()
         if stands.stops or stands.probing
+    ]
+    findings += [
+        Finding(f"webhook {hook.id} of {hook.hub}", False, f"was switched off: {hook.disabled_code}")
+        for hook in hooks
+        if hook.disabled_at and hook.disabled_code != "webhook_off"
     ]
     age = overview.oldest_undelivered
     findings.append(

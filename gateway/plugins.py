@@ -21,11 +21,12 @@ from .settings import AgencySettings, Settings
 
 @dataclass(frozen=True)
 class Agency:
-    """A configured instance of an adapter."""
+    """Whom deliveries go to: a configured instance of an adapter, or a hub's webhook."""
 
     name: str
     adapter: sdk.Adapter
     settings: AgencySettings
+    outside: bool = False  # its address was chosen by somebody outside: a hub's webhook
 
     @property
     def purpose(self) -> str:

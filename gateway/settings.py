@@ -131,6 +131,17 @@ class AlertSettings(BaseModel):
         return [name for name in ("webhook", "mail") if getattr(self, name) is not None]
 
 
+class WebhookSettings(BaseModel):
+    """Hubs' webhooks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allow_private: bool = False  # plain http, any port, and addresses inside the network: for tests and trying out
+    deadline: Duration = timedelta(seconds=15)  # a whole exchange
+    disable_after: Duration = timedelta(days=5)  # of nothing but failures
+    overlap: Duration = timedelta(hours=24)  # how long a replaced secret signs along
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid")
 
@@ -149,6 +160,8 @@ class Settings(BaseSettings):
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
     agencies: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)], AgencySettings] = {}
     alerts: AlertSettings = AlertSettings()
+
+    webhooks: WebhookSettings = WebhookSettings()
 
     threads: int = Field(16, ge=1, le=256)  # attempts at once in one delivery process
     pool: int = Field(20, ge=2, le=400)  # database connections of one process
@@ -199,9 +212,11 @@ def load(**overrides: Any) -> Settings:
         raise Misconfigured(
             f"the settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
         ) from None
+    deadlines = {f"agencies.{name}": agency.deadline for name, agency in settings.agencies.items()}
+    for name, deadline in {**deadlines, "webhooks": settings.webhooks.deadline}.items():
+        if deadline >= settings.lease:
+            raise Misconfigured(f"setting {name}.deadline: must be under lease ({settings.lease.seconds} s)")
     for name, agency in settings.agencies.items():
-        if agency.deadline >= settings.lease:
-            raise Misconfigured(f"setting agencies.{name}.deadline: must be under lease ({settings.lease.seconds} s)")
         if agency.calls_a_minute and settings.lease < MINUTE:  # a call whose worker died counts until its lease ends
             raise Misconfigured(f"setting lease: must be 60s or more, because agencies.{name} has calls_a_minute")
     return settings

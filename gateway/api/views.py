@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.delivery import codes, standing
 from gateway.delivery.room import PostRoom
-from gateway.store import deliveries
+from gateway.store import deliveries, events
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -22,9 +22,9 @@ class DeliveryView(View):
     """Follows the delivery schema."""
 
     id: str
-    referral: str
-    agency: str
-    kind: str = Field(description="referral, or withdrawal of one")
+    referral: str | None = None
+    agency: str = Field(description="its name; of an event, the webhook's id")
+    kind: str = Field(description="referral, withdrawal of one, or event for a webhook")
     state: str
     status: str
     reason: str | None = None
@@ -43,13 +43,14 @@ class EventView(View):
     id: str
     type: str
     at: datetime
-    referral: str
+    referral: str | None = None
     delivery: str | None = None
     agency: str | None = None
     state: str | None = None
     status: str | None = None
     reason: str | None = None
     code: str | None = None
+    webhook: str | None = None
 
 
 class ReferralView(View):
@@ -91,9 +92,8 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
 
 
 def event_view(row: Mapping[str, Any]) -> EventView:
-    """*row*: of the events table. The id is its position once it has one."""
-    fields = {name: row[name] for name in EventView.model_fields if name != "id"}
-    return EventView(id=str(row["position"] or "new"), **fields)
+    """*row*: of the events table."""
+    return EventView(**events.told(row))
 
 
 def plain_schema(name: str) -> dict[str, Any]:

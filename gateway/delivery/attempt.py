@@ -9,7 +9,7 @@ from uuid import UUID
 
 import gateway_sdk as sdk
 
-from gateway import logs, wire
+from gateway import hub, logs, wire
 from gateway.errors import MaybeSent, NotSent, Sealed
 from gateway.plugins import Agency
 from gateway.policy import minimise
@@ -23,7 +23,7 @@ from gateway.store.referrals import SealedReferral
 from gateway.store.session import StoreUnavailable, Tx
 from gateway.vault import Vault
 
-from . import behind, settle, sound, standing
+from . import behind, settle, sound, standing, webhooks
 from .permission import permission
 from .room import PostRoom
 
@@ -43,15 +43,20 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Send:
-    """Stage: give the agency a referral, or take one back. *content* is the error when the records do not open."""
+    """Stage: give the agency a referral, take one back, or tell a hub of an event.
+
+    *content* is the error when the records do not open.
+    """
 
     delivery: Delivery
     agency: Agency
-    content: Parcel | sdk.Sent | Sealed
+    content: Parcel | sdk.Sent | hub.Notice | Sealed
 
     def request(self, room: PostRoom) -> sdk.Request | None:
         if isinstance(self.content, Sealed):
             raise self.content
+        if isinstance(self.content, hub.Notice):
+            return self.content.request()
         if isinstance(self.content, sdk.Sent):
             return self.agency.adapter.withdraw(self.content)
         whole, needs = self.content.referral.open(room.store.vault), self.agency.adapter.needs
@@ -118,6 +123,8 @@ def _insist(settling: Callable[[], None], until: float) -> None:
 def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     """Take hold of the delivery for its next stage, if *token* still holds it and there is one."""
     look = attempts.look(room.store, identifier, token)
+    if look and look.delivery.kind == "event":
+        return _tell(room, look.delivery)
     agency = room.agencies.get(look.delivery.agency) if look else None
     if look is None or agency is None:
         return None
@@ -189,6 +196,14 @@ def _take_back(room: PostRoom, delivery: Delivery, agency: Agency) -> Send | Non
         sent = _sent(tx, delivery)
         held = deliveries.move(tx, delivery, verb, hold_for=room.settings.lease)
     return Send(held, agency, sent) if held else None
+
+
+def _tell(room: PostRoom, delivery: Delivery) -> Send | None:
+    """An event for a hub's webhook. It holds no personal data, so no consent is asked."""
+    with room.store.begin() as tx:
+        found = webhooks.notice(room, tx, delivery)
+        held = deliveries.move(tx, delivery, Move.BEGIN, hold_for=room.settings.lease) if found else None
+    return Send(held, room.webhook(found[0]), found[1]) if found and held else None
 
 
 def _ask(room: PostRoom, delivery: Delivery, agency: Agency) -> Ask | None:

@@ -32,6 +32,7 @@ def _take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
     if delivery.state in STOPPED:
         deliveries.move(tx, delivery, Move.WITHDRAW, by=caller.actor, code="consent_withdrawn", status=Status.WITHDRAWN)
     elif delivery.state not in (State.REFUSED, State.WITHDRAWN) and delivery.status not in FINAL:
+        assert delivery.referral is not None, "it rests on a consent"
         deliveries.set_status(tx, delivery, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=caller.actor)
         deliveries.queue(
             tx, delivery.referral, hub=delivery.hub, to={delivery.agency: delivery.purpose},

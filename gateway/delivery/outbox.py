@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from gateway import logs
+from gateway.policy.breaker import Limits
+from gateway.policy.calls import Standing, stand
 from gateway.policy.lifecycle import Move
-from gateway.store import audit, deliveries, events, figures, health, pace
+from gateway.store import audit, deliveries, events, figures, health, pace, webhooks
 from gateway.store.deliveries import Window
 from gateway.store.session import Tx
 
@@ -17,6 +19,7 @@ log = logs.get()
 Bell = Callable[[Sequence[tuple[str, UUID]]], None]
 """Rings for a bundle: deliveries of one agency, ``(id, token)``, to be carried out one after another."""
 
+WEBHOOK = 4  # calls in flight to one webhook
 BUNDLE = 8  # at most so many in one message
 
 
@@ -27,11 +30,13 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
 
 
 def tidy(room: PostRoom) -> None:
-    """Doubt what was abandoned, give events their positions, link the audit, keep the totals."""
+    """Doubt what was abandoned, place events and queue them for hubs' webhooks, link the audit, keep the totals."""
     _doubt_abandoned(room)
     with room.store.begin() as tx:
         events.place(tx)
         audit.link(tx)
+    with room.store.begin() as tx:
+        webhooks.queue_events(tx)
     with room.store.begin() as tx:
         figures.fold(tx)
 
@@ -70,24 +75,35 @@ def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list
 
 
 def _windows(room: PostRoom, tx: Tx) -> dict[str, Window]:
-    """What may be claimed for each agency that may be called: one call where its breaker wants to see."""
+    """What may be claimed for each agency, and for each webhook, that may be called."""
     limited = {name for name, agency in room.agencies.items() if agency.settings.calls_a_minute}
     others = limited - pace.turns(tx, limited) if limited else ()
+    awake = webhooks.put_awake(tx)
     windows = {}
     for name, stands in standing.everyones(room, tx).items():
-        agency, takes = room.agencies[name], stands.takes()
-        if name in others or takes == frozenset():
-            continue
-        if stands.probing and not health.take_probe(tx, name, agency.breaker.pause):
-            continue
-        width = 1 if stands.probing else agency.settings.window
-        windows[name] = Window(width, stands.minute.left if stands.minute else None, takes)
-    return windows
+        agency = room.agencies[name]
+        if name not in others:
+            windows[name] = _window(tx, name, stands, agency.settings.window, agency.breaker)
+    for row in awake:
+        stands = stand(row["now"], opened_at=row["opened_at"], probe_at=row["probe_at"])
+        windows[row["id"]] = _window(tx, row["id"], stands, WEBHOOK, Limits())
+    return {name: window for name, window in windows.items() if window}
+
+
+def _window(tx: Tx, name: str, stands: Standing, width: int, limits: Limits) -> Window | None:
+    """What may be claimed for one that *stands* so: one call where its breaker wants to see; None: nothing."""
+    takes = stands.takes()
+    if takes == frozenset() or (stands.probing and not health.take_probe(tx, name, limits.pause)):
+        return None
+    return Window(1 if stands.probing else width, stands.minute.left if stands.minute else None, takes)
 
 
 def _doubt_abandoned(room: PostRoom) -> None:
     with room.store.begin() as tx:
         for delivery in deliveries.abandoned(tx):
+            if delivery.kind == "event":  # told again: the receiver tells a repeat by its id
+                deliveries.put_move(tx, delivery, Move.RETRY, code="abandoned", due_at=tx.now())
+                continue
             due = room.ask_at(delivery.asks, tx.now())
             doubted = deliveries.move(tx, delivery, Move.DOUBT, code="abandoned", due_at=due)
             if doubted:

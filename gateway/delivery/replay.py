@@ -14,7 +14,7 @@ from gateway import ids
 from gateway.errors import Sealed
 from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import Move, State
-from gateway.store import audit, consents, deliveries, selections
+from gateway.store import audit, consents, deliveries, selections, webhooks
 from gateway.store.selections import Picked, Selection
 from gateway.store.session import Tx
 
@@ -115,15 +115,20 @@ def _alike(picked: Iterable[Picked], held: dict[str, str]) -> Iterator[Alike]:
 def held_back(room: PostRoom, tx: Tx, picked: Iterable[Picked]) -> dict[str, str]:
     """``{id: code}`` of those that cannot be sent again, and why. Their consents are held until the transaction ends."""
     found: dict[str, str] = {}
-    asked = []
+    asked: list[tuple[Picked, tuple[str, str]]] = []
+    picked = list(picked)
+    awake = webhooks.hold_awake(tx, (one.agency for one in picked if one.kind == "event"))
     for one in picked:
-        if one.agency not in room.agencies:
+        if one.kind == "event":
+            if one.agency not in awake:
+                found[one.id] = "webhook_off"
+        elif one.agency not in room.agencies:
             found[one.id] = "not_configured"
-        elif one.kind == "referral":
-            asked.append(one)
-    records = _records(tx, {(one.consent, one.hub) for one in asked})
-    for one in asked:
-        record = records.get((one.consent, one.hub))
+        elif one.kind == "referral" and one.consent:
+            asked.append((one, (one.consent, one.hub)))
+    records = _records(tx, {rests_on for _, rests_on in asked})
+    for one, rests_on in asked:
+        record = records.get(rests_on)
         if record is None:
             found[one.id] = "record_damaged"
             continue

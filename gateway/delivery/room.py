@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from urllib.parse import urlsplit
 
-from gateway import plugins
+from gateway import hub, plugins
 from gateway.plugins import Agency
 from gateway.policy.retry import Schedule, next_time
-from gateway.settings import Settings
+from gateway.settings import AgencySettings, Settings
 from gateway.store.session import Store
+from gateway.store.webhooks import Webhook
 from gateway.vault import Vault
 from gateway.wire import Target
 
 QUICK = 0.25  # seconds
+ENOUGH = 64_000  # bytes of a hub's reply, which is not looked at
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class PostRoom:
 
     def target(self, agency: Agency) -> Target:
         """Where *agency* is, for the wire."""
-        if agency.name not in self._targets:
-            chosen = agency.settings
-            self._targets[agency.name] = Target(
+        chosen = agency.settings
+        place = f"{agency.name} {chosen.base_url}"  # a hub may move its webhook
+        if place not in self._targets:
+            self._targets[place] = Target(
                 name=agency.name,
                 base_url=chosen.base_url,
                 auth=agency.adapter.auth,
@@ -42,8 +46,19 @@ class PostRoom:
                 ca_file=chosen.ca_file,
                 client_certificate=chosen.client_certificate,
                 client_key=chosen.client_key,
+                public_only=agency.outside and not self.settings.webhooks.allow_private,
+                status_only=agency.outside,
             )
-        return self._targets[agency.name]
+        return self._targets[place]
+
+    def webhook(self, found: Webhook) -> Agency:
+        """A hub's webhook, as the stairs know an agency."""
+        parts = urlsplit(found.url)
+        chosen = AgencySettings.model_construct(
+            adapter="webhook", base_url=f"{parts.scheme}://{parts.netloc}", areas=[], max_reply=ENOUGH,
+            deadline=self.settings.webhooks.deadline,
+        )  # fmt: skip
+        return Agency(found.id, hub.Webhook(), chosen, outside=True)
 
     def took(self, agency: str, seconds: float) -> None:
         """Remember how long the last call to *agency* took."""

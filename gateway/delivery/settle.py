@@ -15,7 +15,7 @@ from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 
-from . import alerts, behind, codes, feedback, permission
+from . import alerts, behind, codes, feedback, permission, webhooks
 from .room import PostRoom
 
 log = logs.get()
@@ -69,6 +69,8 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
         found = attempts.note(tx, sent, made)
         _note_health(room, tx, agency, result, found.down)
         delivery = found.delivery
+        if delivery.kind == "event" and not isinstance(result, Unmade):
+            result = webhooks.told(room, tx, delivery, result)
         if delivery.token != sent.token and delivery.state is not State.ASKING:
             log.warning("late outcome", delivery=sent.id, agency=agency.name, state=delivery.state)
             return

@@ -48,9 +48,11 @@ def prospects(room: PostRoom, tx: Tx, deliveries: Iterable[Delivery]) -> dict[st
         return {}
     standings = everyones(room, tx)
     exempting = {name for name, stands in standings.items() if stands.exempt}
-    urgencies = referrals.urgencies(tx, {delivery.referral for delivery in waiting if delivery.agency in exempting})
+    urgencies = referrals.urgencies(tx, {d.referral for d in waiting if d.referral and d.agency in exempting})
     return {
-        delivery.id: _prospect(delivery, standings.get(delivery.agency, Standing()), urgencies.get(delivery.referral))
+        delivery.id: _prospect(
+            delivery, standings.get(delivery.agency, Standing()), urgencies.get(delivery.referral or "")
+        )
         for delivery in waiting
     }
 

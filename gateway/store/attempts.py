@@ -17,7 +17,7 @@ from .session import Store, Tx
 
 @dataclass(frozen=True)
 class Look:
-    """A held delivery, the referral it is about, and how its agency does, *at* the database's time.
+    """A held delivery, the referral it is about (if any), and how its agency does, *at* the database's time.
 
     Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
     and the one that begins the sending makes sure that consent was not withdrawn meanwhile.
@@ -40,7 +40,8 @@ SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
     consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
     consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at,
     referrals.urgency, opened_at, probe_at, closed_at, paused_at
-FROM deliveries JOIN referrals ON referrals.id = deliveries.referral JOIN consents ON consents.id = referrals.consent
+FROM deliveries
+    LEFT JOIN referrals ON referrals.id = deliveries.referral LEFT JOIN consents ON consents.id = referrals.consent
     LEFT JOIN agency_health ON agency_health.agency = deliveries.agency
 WHERE deliveries.id = %(id)s AND token = %(token)s
 """

@@ -23,15 +23,19 @@ from .session import Cursor, Tx
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one agency. *kind*: ``referral``, or ``withdrawal`` *of* an earlier delivery."""
+    """One message to one agency. *kind*: ``referral``, or ``withdrawal`` *of* an earlier delivery.
+
+    Or an *event* for a hub's webhook (kind ``event``), whose id is then in the place of the agency's name.
+    """
 
     id: str
-    referral: str
+    referral: str | None  # None: of an event that is about none
     hub: str
     agency: str
     purpose: str
     kind: str
     of: str | None
+    event: int | None
     state: State
     status: Status
     status_at: datetime | None
@@ -181,7 +185,7 @@ def put_move(
                 "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
                 "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
                 "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
-                "tell": state in HUB_IS_TOLD, "consent": consent, "seen": delivery.status if made else None,
+                "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent, "seen": delivery.status if made else None,
                 "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
                 "deeds": audit.as_json(written), **_reference_columns(tx, delivery, reference, key),
             },
@@ -336,7 +340,7 @@ def _reference_where(delivery: str) -> str:
 
 def _reference_columns(tx: Tx, delivery: Delivery, reference: str | None, key: DataKey | None = None) -> dict[str, Any]:
     """The agency's own reference, sealed beside the referral, and the blind index by which it is found again."""
-    if not reference:
+    if not reference or delivery.referral is None:
         return {"agency": delivery.agency, "sealed": None, "index": None}
     return {
         "agency": delivery.agency,
@@ -356,7 +360,7 @@ def keep_reference(tx: Tx, delivery: Delivery, reference: str) -> None:
 
 def reference(tx: Tx, delivery: Delivery) -> str | None:
     """The agency's own reference, in the clear."""
-    if delivery.reference is None:
+    if delivery.reference is None or delivery.referral is None:
         return None
     return referrals.key(tx, delivery.referral).open(delivery.reference, _reference_where(delivery.id)).decode()
 

@@ -5,11 +5,13 @@ A reader that keeps the last position it saw therefore misses nothing: a serial 
 let a late commit slip in behind it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from .session import Tx
+from .session import Cursor, Tx
 
 LOCK = 7_203_003
+FIELDS = ("referral", "delivery", "agency", "state", "status", "reason", "code", "webhook")
 
 
 def place(tx: Tx) -> int:
@@ -41,11 +43,17 @@ def of_referral(tx: Tx, hub: str, referral: str) -> list[dict[str, Any]]:
     )
 
 
-def write(tx: Tx, kind: str, *, hub: str, referral: str, **fields: Any) -> None:
-    """One event. *fields*: delivery, agency, state, status, reason, code."""
-    names = ("delivery", "agency", "state", "status", "reason", "code")
-    tx.put(
-        "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code) VALUES "
-        "(%(hub)s, %(type)s, %(referral)s, %(delivery)s, %(agency)s, %(state)s, %(status)s, %(reason)s, %(code)s)",
-        {"hub": hub, "type": kind, "referral": referral, **{name: fields.get(name) for name in names}},
+def write(tx: Tx, kind: str, *, hub: str, **fields: Any) -> Cursor:
+    """One event; its row's id is there to be fetched. *fields*: those of FIELDS that it has."""
+    return tx.put(
+        "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code, webhook) VALUES "
+        "(%(hub)s, %(type)s, %(referral)s, %(delivery)s, %(agency)s, %(state)s, %(status)s, %(reason)s, %(code)s, "
+        "%(webhook)s) RETURNING id",
+        {"hub": hub, "type": kind, **{name: fields.get(name) for name in FIELDS}},
     )
+
+
+def told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """*row* as a hub is told, following the event schema. The id is its position, once it has one."""
+    known = {name: row[name] for name in FIELDS if row[name] is not None}
+    return {"id": str(row["position"] or "new"), "type": row["type"], "at": row["at"], **known}

@@ -12,7 +12,7 @@ from .session import Tx
 
 def of_referral(tx: Tx, referral: str, *, hub: str) -> list[Delivery]:
     rows = tx.all(
-        "SELECT * FROM deliveries WHERE referral = %(referral)s AND hub = %(hub)s ORDER BY created_at, agency",
+        "SELECT * FROM deliveries WHERE referral = %(referral)s AND hub = %(hub)s AND event IS NULL ORDER BY created_at, agency",
         {"referral": referral, "hub": hub},
     )
     return [Delivery.of_row(row) for row in rows]
@@ -27,10 +27,14 @@ def search(
     before: tuple[datetime, str] | None = None,
     limit: int = 50,
 ) -> list[Delivery]:
-    """Newest first. *before*: the (created_at, id) of the last one seen, for the next page."""
+    """Newest first. What a webhook is told is among its hub's only when it is named as *agency*.
+
+    *before*: the (created_at, id) of the last one seen, for the next page.
+    """
     rows = tx.all(
         "SELECT * FROM deliveries WHERE (%(hub)s::text IS NULL OR hub = %(hub)s) "
         "AND (%(agency)s::text IS NULL OR agency = %(agency)s) "
+        "AND (event IS NULL OR %(hub)s::text IS NULL OR agency = %(agency)s) "
         "AND (%(states)s::text[] = '{}' OR state = ANY(%(states)s)) "
         "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "
         "ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
@@ -56,9 +60,9 @@ def totals(tx: Tx) -> list[dict[str, Any]]:
 
 
 def oldest_undelivered(tx: Tx) -> timedelta | None:
-    """The age of the oldest delivery that is not settled, held and uncertain ones too."""
+    """The age of the oldest delivery to an agency that is not settled, held and uncertain ones too."""
     row = tx.one(
-        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE state = ANY(%(states)s)",
+        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE event IS NULL AND state = ANY(%(states)s)",
         {"states": [str(state) for state in UNDELIVERED]},
     )
     age: timedelta | None = row["age"] if row else None

@@ -28,7 +28,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Picked:
-    """A delivery of a selection, and the *consent* its referral rests on."""
+    """A delivery of a selection, and the *consent* its referral rests on, if it is about one."""
 
     id: str
     hub: str
@@ -38,12 +38,12 @@ class Picked:
     state: State
     code: str | None
     updated_at: datetime
-    consent: str
+    consent: str | None
 
 
 PICK: LiteralString = (
     "SELECT deliveries.id, deliveries.hub, agency, purpose, kind, state, code, updated_at, consent "
-    "FROM deliveries JOIN referrals ON referrals.id = deliveries.referral "
+    "FROM deliveries LEFT JOIN referrals ON referrals.id = deliveries.referral "
 )
 
 

@@ -14,9 +14,10 @@ from . import rest, soap
 from .alerts import mail, post
 from .auth import verify_callback
 from .codes import CODES
+from .rest import objection
 from .target import Target
 
-__all__ = ["CODES", "Target", "mail", "post", "send", "verify_callback"]
+__all__ = ["CODES", "Target", "mail", "objection", "post", "send", "verify_callback"]
 
 
 def send(

@@ -4,6 +4,7 @@ CODES = {
     "connect_failed": "no connection to the agency; nothing was sent",
     "no_time_left": "the deadline passed before there was a connection; nothing was sent",
     "name_unknown": "the agency's host name is not known; nothing was sent",
+    "address_refused": "the address is not https, or leads to one that is not public; nothing was sent",
     "tls_failed": "the agency's certificate was not accepted, or it spoke no TLS; nothing was sent",
     "token_refused": "the agency refused the gateway's credentials; nothing was sent",
     "token_unavailable": "the agency gave no access token; nothing was sent",

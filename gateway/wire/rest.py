@@ -1,5 +1,6 @@
 """REST: an adapter's request, put on the wire."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
@@ -7,11 +8,13 @@ from gateway_sdk import Reply, RestRequest
 
 from gateway.errors import NotSent
 
-from . import auth
+from . import auth, outside
 from .target import Target
 from .transport import exchange
 
 RESERVED = {"host", "authorization", "content-length", "transfer-encoding", "connection", "cookie", "accept-encoding"}
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]+\]")
+PORTS = (443, 8443)  # of addresses that somebody outside chooses
 
 
 def send(request: RestRequest, target: Target, extra_headers: Mapping[str, str], deadline: float) -> Reply:
@@ -53,3 +56,33 @@ def address(base: str, path: str, query: Mapping[str, str]) -> str:
 
 def _clean(text: str) -> bool:
     return text.isprintable() and text.strip() == text
+
+
+def objection(url: str, *, allow_private: bool) -> str | None:
+    """What is wrong with *url* as an address to post to, as "expected …"; None: nothing. It is resolved, not connected to."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "an address such as https://hub.example/events"
+    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+        return "an address that begins with https://"
+    if not HOST.fullmatch(parts.netloc.removesuffix(f":{parts.port}")):
+        return "a host name or address in plain characters, without credentials"
+    try:
+        plain = address(f"{parts.scheme}://{parts.netloc}", parts.path or "/", {})
+    except NotSent:
+        plain = ""
+    if url not in (plain, plain.rstrip("/")):
+        return "a plain path after the host, without query or fragment"
+    if allow_private:
+        return None
+    if port not in PORTS:
+        return f"port {' or '.join(map(str, PORTS))}"
+    try:
+        outside.resolve(parts.hostname or "", port)
+    except outside.NotPublic:
+        return "a host with public addresses only"
+    except (OSError, UnicodeError):
+        return "a host name that is known"
+    return None

@@ -14,6 +14,8 @@ class Target:
 
     *base_url* ends without a slash; requests can go nowhere else. *deadline*: seconds for the whole
     exchange, from connecting to the last byte. *max_reply*: bytes. *credentials*: what *auth* names.
+    *public_only*: somebody outside chose the address, so it must not lead inside. *status_only*: the
+    reply's body is of no use; what is over *max_reply* is left unread.
     """
 
     name: str
@@ -26,3 +28,5 @@ class Target:
     ca_file: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
+    public_only: bool = False
+    status_only: bool = False

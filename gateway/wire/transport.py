@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 import urllib3
@@ -21,6 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from gateway.errors import MaybeSent, NotSent
 
+from . import outside
 from .target import Target
 
 IDLE = 4.0  # seconds; most servers keep a connection for five or more, so a kept one is not found closed
@@ -44,7 +45,10 @@ class Exchange:
 
 class _Local(threading.local):
     exchange = Exchange(0.0)
-    session: requests.Session | None = None
+    sessions: dict[bool, requests.Session]
+
+    def __init__(self) -> None:
+        self.sessions = {}
 
 
 _local = _Local()
@@ -99,6 +103,16 @@ class _Secure(HTTPSConnection):
         self.sock = _Socket(self.sock)
 
 
+class _Public(_Secure):
+    """Connects to public addresses only."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return outside.connect(self._dns_host, self.port, _local.exchange.left)
+        except socket.gaierror as error:
+            raise urllib3.exceptions.NameResolutionError(self.host, self, error) from None
+
+
 class _KeepsFresh:
     """A kept connection that has been idle for long is opened anew: the other side may be closing it."""
 
@@ -122,23 +136,37 @@ class _SecurePool(_KeepsFresh, HTTPSConnectionPool):
     ConnectionCls = _Secure
 
 
+class _PublicPool(_KeepsFresh, HTTPSConnectionPool):
+    ConnectionCls = _Public
+
+
 class _Adapter(HTTPAdapter):
+    pools: ClassVar[dict[str, Any]] = {"http": _PlainPool, "https": _SecurePool}
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = self.pools
 
 
-def _session() -> requests.Session:
-    """One for each thread: sharing one costs locks, and its connections would be used by turns."""
-    if _local.session is None:
+class _PublicAdapter(_Adapter):
+    pools: ClassVar[dict[str, Any]] = {"https": _PublicPool}
+
+
+def _session(public_only: bool) -> requests.Session:
+    """One for each thread: sharing one costs locks, and its connections would be used by turns.
+
+    Another for addresses chosen outside, so that they never ride on a connection that leads inside.
+    """
+    if public_only not in _local.sessions:
         session = requests.Session()
         session.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment
         session.headers.clear()
-        adapter = _Adapter(pool_connections=64, pool_maxsize=1, max_retries=0)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        _local.session = session
-    return _local.session
+        adapter = (_PublicAdapter if public_only else _Adapter)(pool_connections=64, pool_maxsize=1, max_retries=0)
+        session.adapters.clear()
+        for scheme in adapter.pools:
+            session.mount(f"{scheme}://", adapter)
+        _local.sessions[public_only] = session
+    return _local.sessions[public_only]
 
 
 def exchange(target: Target, method: str, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
@@ -152,28 +180,30 @@ def exchange(target: Target, method: str, url: str, body: bytes, headers: Mappin
     try:
         request = requests.PreparedRequest()  # the session has nothing of its own to add
         request.prepare(method, url, {**OURS, **headers}, data=body or None)
-        response = _session().send(
+        response = _session(target.public_only).send(
             request, timeout=timeout, allow_redirects=False, stream=True,
             verify=str(target.ca_file) if target.ca_file else True, cert=certificate,
         )  # fmt: skip
         try:
-            return _read(response, target.max_reply)
+            return _read(response, target)
         finally:
             response.close()
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, UnicodeError) as error:
         raise _explain(error, now) from None
 
 
-def _read(response: requests.Response, most: int) -> Reply:
+def _read(response: requests.Response, target: Target) -> Reply:
     if 300 <= response.status_code < 400:
         raise MaybeSent("redirected")
     headers = {name.lower(): value for name, value in response.headers.items()}
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "identity").lower() != "identity" and not target.status_only:
         raise MaybeSent("reply_unreadable")
     body = bytearray()
     while chunk := response.raw.read(CHUNK, decode_content=False):
         body += chunk
-        if len(body) > most:
+        if len(body) > target.max_reply:
+            if target.status_only:
+                break
             raise MaybeSent("reply_too_large")
     return Reply(response.status_code, headers, bytes(body))
 
@@ -184,6 +214,8 @@ def _explain(error: Exception, exchange: Exchange) -> NotSent | MaybeSent:
     if not exchange.wrote:
         if kinds & {"SSLError", "SSLCertVerificationError", "SSLEOFError"}:
             return NotSent("tls_failed")
+        if kinds & {"NotPublic", "InvalidSchema"}:
+            return NotSent("address_refused")
         if "NameResolutionError" in kinds:
             return NotSent("name_unknown")
         if kinds & {"ConnectionError", "NewConnectionError", "ConnectTimeoutError", "ProtocolError"} or isinstance(

@@ -156,8 +156,10 @@ class Certificates:
             .add_extension(self._usage(authority), critical=True)  # newer Pythons verify by the letter of RFC 5280
         )
         if not authority:
-            with suppress(ValueError):
-                alternative = x509.IPAddress(ipaddress.ip_address(host))
-                builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+            try:
+                alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+            except ValueError:
+                alternative = x509.DNSName(host)
+            builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         certificate = builder.sign(self._load(issuer), hashes.SHA256())
         (self.folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
