@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LOCAL := schemas plugins/sdk plugins/housing plugins/social_security plugins/nhs .
+LOCAL := schemas plugins/sdk plugins/housing plugins/social_security plugins/nhs client .
 
 .PHONY: demo test check bench lock clean
 
@@ -36,7 +36,7 @@ $(READY): requirements.txt pyproject.toml $(LOCAL:%=%/pyproject.toml)
 # Renew the lock from pyproject.toml and requirements-dev.in; the only command that needs uv.
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-emit-package referral-gateway --no-emit-package referral-gateway-sdk --no-emit-package referral-gateway-schemas --no-annotate \
+		--no-emit-package referral-gateway --no-emit-package referral-gateway-sdk --no-emit-package referral-gateway-schemas --no-emit-package referral-gateway-client --no-annotate \
 		--custom-compile-command "make lock" requirements-dev.in -o requirements.txt
 
 clean:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +21,8 @@ from typing import Any
 
 import requests
 import yaml
+from gateway_client import Client, Problem
+from gateway_client.answers import Accepted, Delivery, Referral
 from gateway_housing import simulator as housing
 from gateway_nhs import simulator as nhs
 from gateway_social_security import simulator as social_security
@@ -83,11 +84,11 @@ console = Console()
 
 @dataclass
 class Run:
-    """One sample on its way. *answer*: of the submission."""
+    """One sample on its way. *answer*: to the submission."""
 
     sample: Sample
-    answer: requests.Response
-    referral: dict[str, Any] = field(default_factory=dict)
+    answer: Accepted | Problem
+    referral: Referral | None = None
     wrong: list[str] = field(default_factory=list)
 
 
@@ -115,16 +116,16 @@ def demo(port: int, *, once: bool) -> int:
     with simulators(base) as agencies:
         loaded = configure(folder, agencies, port)
         with embedded.running(loaded) as (ready, supervisor, password):
-            keys = hub_keys(ready)
-            earlier = len(deliveries(base, keys["glasgow-hub"]))
+            hubs = {name: Client(base, key) for name, key in hub_keys(ready).items()}
+            earlier = sum(1 for _ in hubs["glasgow-hub"].deliveries())
             if earlier:
                 console.print(f"Found the data of an earlier start: {earlier} deliveries of glasgow-hub among them.")
             for kind, site, name, times in FAULTS:
                 fault = {"name": name, "times": times, "site": site}
                 requests.post(f"{agencies[kind]}/_simulator/faults", json=fault, timeout=5).raise_for_status()
             console.print(f"The gateway runs on {base} (delivery process {supervisor.pid('delivery')}).")
-            runs = [submit(base, keys, sample) for sample in load(datetime.now(UTC))]
-            settle(base, keys, runs)
+            runs = [submit(hubs[sample.hub], sample) for sample in load(datetime.now(UTC))]
+            settle(hubs, runs)
             held = {
                 kind: requests.get(f"{address}/_simulator/cases", timeout=5).json()
                 for kind, address in agencies.items()
@@ -174,6 +175,7 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     document = {
         "agencies": configured, "retry": ["0.5s", "1s", "2s", "4s", "8s", "15s"], "retry_least": "0.5s",
         "ask": ["0.5s", "1s", "2s", "4s"], "poll": ["1s", "2s", "1h"], "lease": "10s", "log_level": "ERROR",
+        "webhooks": {"allow_private": True, "deadline": "5s"},
         "data_folder": str(folder), "port": port,
     }  # fmt: skip
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -192,68 +194,55 @@ def hub_keys(ready: settings.Settings) -> dict[str, str]:
         return {f"{area}-hub": callers.add_hub(tx, f"{area}-hub", by="demo") for area in settings.AREAS}
 
 
-def call(base: str, key: str, method: str, path: str, **more: Any) -> requests.Response:
-    headers = {"Authorization": f"Bearer {key}", **more.pop("headers", {})}
-    return requests.request(method, base + path, headers=headers, timeout=30, **more)
-
-
-def deliveries(base: str, key: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = call(base, key, "GET", "/v1/deliveries?limit=200").json()["deliveries"]
-    return found
-
-
-def submit(base: str, keys: dict[str, str], sample: Sample) -> Run:
+def submit(hub: Client, sample: Sample) -> Run:
     """What a hub does: record her consent, submit the referral."""
-    key = keys[sample.hub]
-    consent = call(base, key, "POST", "/v1/consents", json=sample.consent)
-    consent.raise_for_status()
-    identifier = consent.json()["id"]
+    agreed = hub.record_consent(sample.consent)
     if sample.withdraw:
-        call(base, key, "POST", f"/v1/consents/{identifier}/withdraw").raise_for_status()
-    draft = {**sample.referral, "consent": identifier}
-    headers = {"Idempotency-Key": str(uuid.uuid4())}
-    return Run(sample, call(base, key, "POST", "/v1/referrals", json=draft, headers=headers))
+        hub.withdraw(agreed["id"])
+    try:
+        return Run(sample, hub.submit({**sample.referral, "consent": agreed["id"]}))
+    except Problem as refused:
+        return Run(sample, refused)
 
 
-def settle(base: str, keys: dict[str, str], runs: list[Run]) -> None:
+def settle(hubs: dict[str, Client], runs: list[Run]) -> None:
     """Read every accepted referral until nothing of it is under way."""
     until = time.monotonic() + PATIENCE
-    waiting = [run for run in runs if run.answer.status_code == 202]
+    waiting = [(run, run.answer["id"]) for run in runs if not isinstance(run.answer, Problem)]
     with console.status("Waiting until everything has settled ...") as status:
         while waiting and time.monotonic() < until:
-            for run in list(waiting):
-                run.referral = call(
-                    base, keys[run.sample.hub], "GET", f"/v1/referrals/{run.answer.json()['id']}"
-                ).json()
+            for run, identifier in list(waiting):
+                run.referral = hubs[run.sample.hub].referral(identifier)
                 if all(delivery["state"] in SETTLED for delivery in run.referral["deliveries"]):
-                    waiting.remove(run)
+                    waiting.remove((run, identifier))
             status.update(f"Waiting until everything has settled: {len(waiting)} referrals under way ...")
             time.sleep(0.2)
 
 
 def check(run: Run, cases: list[dict[str, Any]]) -> None:
     """Compare what happened with what the sample's file says, at the hub and at the agencies."""
-    expect, answer = run.sample.expect, run.answer.json()
-    if run.answer.status_code != expect["answer"]:
-        run.wrong.append(f"answered {run.answer.status_code}")
-    elif expect["answer"] != 202:
+    expect, answer = run.sample.expect, run.answer
+    status = answer.status if isinstance(answer, Problem) else 202
+    if status != expect["answer"]:
+        run.wrong.append(f"answered {status}")
+    elif isinstance(answer, Problem):
         _check_refusal(run, expect, answer)
-    else:
+    elif run.referral:
         for delivery in run.referral["deliveries"]:
             _check_delivery(run, delivery, cases)
 
 
-def _check_refusal(run: Run, expect: dict[str, Any], answer: dict[str, Any]) -> None:
-    if not answer["type"].endswith("/" + expect["problem"]):
-        run.wrong.append(f"refused as {answer['type']}")
-    told = [entry["pointer"] for entry in answer["errors"]] if "pointers" in expect else answer["missing"]
+def _check_refusal(run: Run, expect: dict[str, Any], answer: Problem) -> None:
+    if answer.type != expect["problem"]:
+        run.wrong.append(f"refused as {answer.type}")
+    told = [entry["pointer"] for entry in answer.errors] if "pointers" in expect else answer.missing
     for wanted in expect.get("pointers", expect.get("missing")):
         known = wanted in told if isinstance(wanted, str) else any(wanted.items() <= entry.items() for entry in told)
         if not known:
             run.wrong.append(f"did not tell {wanted}")
 
 
-def _check_delivery(run: Run, delivery: dict[str, Any], cases: list[dict[str, Any]]) -> None:
+def _check_delivery(run: Run, delivery: Delivery, cases: list[dict[str, Any]]) -> None:
     agency, wanted = delivery["agency"], run.sample.expect["deliveries"][delivery["agency"]]
     for name, value in wanted.items():
         if delivery.get(name) != value:
@@ -285,14 +274,16 @@ def report(runs: list[Run]) -> bool:
         table.add_column(column, justify="right" if column == "took" else "left", overflow="fold")
     for run in runs:
         mark = f"[red]{'; '.join(run.wrong)}[/red]" if run.wrong else "as expected"
-        if run.answer.status_code != 202:
-            table.add_row(run.sample.name, "–", "–", f"refused: {run.answer.json()['detail']}", "", "", mark)
-        for delivery in run.referral.get("deliveries", []):
-            table.add_row(run.sample.name, run.referral["id"], delivery["agency"], *told(run, delivery), mark)
+        if isinstance(run.answer, Problem):
+            table.add_row(run.sample.name, "–", "–", f"refused: {run.answer.detail}", "", "", mark)
+        elif run.referral:
+            for delivery in run.referral["deliveries"]:
+                words = told(run.referral, delivery)
+                table.add_row(run.sample.name, run.referral["id"], delivery["agency"], *words, mark)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     wrong = sum(bool(run.wrong) for run in runs)
-    accepted = [run for run in runs if run.answer.status_code == 202]
-    sent = sum(len(run.referral["deliveries"]) for run in accepted)
+    accepted = [run.referral for run in runs if run.referral]
+    sent = sum(len(referral["deliveries"]) for referral in accepted)
     console.print(
         f"{len(runs)} samples: {len(accepted)} accepted, {len(runs) - len(accepted)} refused; {sent} deliveries; ",
         end="",
@@ -301,9 +292,9 @@ def report(runs: list[Run]) -> bool:
     return not wrong
 
 
-def told(run: Run, delivery: dict[str, Any]) -> tuple[str, str, str]:
+def told(referral: Referral, delivery: Delivery) -> tuple[str, str, str]:
     """What happened, how long it took, the agency's reference."""
-    ends = [e for e in run.referral["timeline"] if e.get("delivery") == delivery["id"] and e.get("state") in SETTLED]
+    ends = [e for e in referral["timeline"] if e.get("delivery") == delivery["id"] and e.get("state") in SETTLED]
     started = datetime.fromisoformat(delivery["created_at"])
     took = f"{(datetime.fromisoformat(ends[0]['at']) - started).total_seconds():.2f} s" if ends else ""
     words = f"{delivery['state']} in {delivery['attempts']} attempt{'s' if delivery['attempts'] != 1 else ''}"

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import requests
 import yaml
+from gateway_client import Client
+from gateway_client.answers import Referral
 
 from gateway.embedded.supervisor import gateway, wait_ready
 from gateway.store import callers
@@ -68,24 +70,23 @@ class Gateway:
                 process.wait()
 
     def call(self, method: str, path: str, key: str | None = None, **more: Any) -> requests.Response:
+        """A request as no hub should make it."""
         headers = {"Authorization": f"Bearer {key or self.key}", **more.pop("headers", {})}
         return requests.request(method, self.base + path, headers=headers, timeout=20, **more)
 
+    @cached_property
+    def hub(self) -> Client:
+        """What a hub uses."""
+        return Client(self.base, self.key, patience=20)
+
     def consent(self, document: dict[str, Any]) -> str:
-        answer = self.call("POST", "/v1/consents", json=document)
-        assert answer.status_code == 201, answer.text
-        identifier: str = answer.json()["id"]
-        return identifier
+        return self.hub.record_consent(document)["id"]
 
     def submit(self, draft: dict[str, Any]) -> str:
-        answer = self.call("POST", "/v1/referrals", json=draft, headers={"Idempotency-Key": str(uuid4())})
-        assert answer.status_code == 202, answer.text
-        identifier: str = answer.json()["id"]
-        return identifier
+        return self.hub.submit(draft)["id"]
 
-    def referral(self, identifier: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.call("GET", f"/v1/referrals/{identifier}").json()
-        return found
+    def referral(self, identifier: str) -> Referral:
+        return self.hub.referral(identifier)
 
     def wait(self, what: str, condition: Callable[[], Any], patience: float = 40) -> Any:
         """What *condition* returns, once it is true."""
@@ -95,10 +96,10 @@ class Gateway:
             time.sleep(0.05)
         return found
 
-    def settled(self, identifier: str) -> dict[str, Any]:
+    def settled(self, identifier: str) -> Referral:
         """The referral once all its deliveries have ended."""
         ends = {"delivered", "refused", "dead", "withdrawn"}
-        found: dict[str, Any] = self.wait(
+        found: Referral = self.wait(
             f"{identifier} settled",
             lambda: (r := self.referral(identifier)) and all(d["state"] in ends for d in r["deliveries"]) and r,
         )

@@ -18,6 +18,7 @@ PAGES = [
     HOME / "CONTRIBUTING.md",
     *sorted((HOME / "docs").glob("*.md")),
     *HOME.glob("plugins/*/README.md"),
+    HOME / "client" / "README.md",
 ]
 
 

@@ -18,7 +18,7 @@ from gateway.policy.lifecycle import DELIVERY
 from gateway.store import schema
 
 HOME = Path(__file__).parents[2]
-DISTRIBUTIONS = ["schemas", "plugins/sdk", "plugins/housing", "plugins/social_security", "plugins/nhs", "."]
+DISTRIBUTIONS = ["schemas", "plugins/sdk", "plugins/housing", "plugins/social_security", "plugins/nhs", "client", "."]
 
 
 def test_the_floors_hold() -> None:
@@ -65,7 +65,8 @@ def test_wheels_hold_what_they_need_and_run(wheels: Path, tmp_path: Path) -> Non
         "\n".join(f"import sys; sys.path.append({str(path)!r})" for path in installed)
     )
     program = (
-        "import gateway, gateway_schemas, gateway_sdk, gateway_nhs, gateway_housing.contract, gateway_social_security as s\n"
+        "import gateway, gateway_client\n"
+        "import gateway_schemas, gateway_sdk, gateway_nhs, gateway_housing.contract, gateway_social_security as s\n"
         f"assert gateway.__file__.startswith({str(site)!r}), gateway.__file__\n"
         "gateway_schemas.load('referral'); gateway_housing.contract.openapi(); assert s.SocialSecurity.wsdl.is_file()\n"
         "from gateway import cli, console, plugins, settings; from gateway.store import schema; schema.head()\n"
@@ -123,7 +124,7 @@ def test_the_diagram_is_drawn_from_the_table() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    for path in [HOME / "pyproject.toml", *HOME.glob("plugins/*/pyproject.toml")]:
+    for path in [HOME / "pyproject.toml", HOME / "client" / "pyproject.toml", *HOME.glob("plugins/*/pyproject.toml")]:
         block = re.search(r"^dependencies = \[\n(.*?)^\]", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
         for line in block[1].splitlines() if block else ():
             assert "#" in line or "referral-gateway-" in line, f"{path}: {line.strip()}"

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from gateway_sdk.testing import filled
 from gateway_sdk.testing.documents import places
 
 from gateway.vault import Vault
+from tests.rooms.wire.hostile import always, reply, serving
 from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
-from tests.walks.conftest import Gateway
+from tests.running import Gateway
 
 CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
 """What a value can be told by: free texts, e-mails, phones, subject, language, CHI number."""
@@ -85,6 +85,13 @@ def arguments_and_environment(walk: Gateway) -> str:
 
 
 def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway) -> None:
+    with serving(always(reply(b"", "204 No Content"))) as receiver:
+        walk.hub.webhooks.create(receiver.url)
+        search_everywhere(walk, receiver.requests)
+
+
+def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
+    """*told*: what the hub's webhook received."""
     from gateway import plugins, settings
 
     referral = document()
@@ -118,15 +125,16 @@ def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway) -> No
     for agency in PURPOSES:
         check_agency(walk.agencies[agency], referral, secrets, allowed(referral, agency, consented, room))
 
-    time.sleep(0.3)
+    walk.wait("the hub was told of it all", lambda: len(told) == len(walk.hub.events()["events"]))
     everywhere = {
         "the database": dump(walk.environment["GATEWAY_DATABASE_URL"]),
         "the log": walk.log.read_text(),
         "arguments and environment": arguments_and_environment(walk),
         "error answers": "\n".join(refusals),
-        "the hub's own views": json.dumps(walk.referral(answer)) + walk.call("GET", "/v1/events").text,
+        "the hub's own views": json.dumps([walk.referral(answer), walk.hub.events(), walk.hub.webhooks.list()]),
+        "the hub's webhook": b"\n".join(told).decode(),
         "the command line": "".join(
-            shown(walk, *command) for command in (("deliveries", "list", "--json"), ("doctor",))
+            shown(walk, *command) for command in (("deliveries", "list", "--json"), ("doctor",), ("webhooks", "list"))
         ),
     }
     for place, text in everywhere.items():

@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-from typing import Any
 
+from gateway_client.answers import Delivery, Referral
 from gateway_sdk import Reason, Status
 
 from gateway.embedded.supervisor import gateway
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, consent, referral
-from tests.walks.conftest import Gateway
+from tests.running import Gateway
 
 
 def cli(walk: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -17,7 +17,7 @@ def cli(walk: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def by_agency(found: dict[str, Any], kind: str = "referral") -> dict[str, dict[str, Any]]:
+def by_agency(found: Referral, kind: str = "referral") -> dict[str, Delivery]:
     return {delivery["agency"]: delivery for delivery in found["deliveries"] if delivery["kind"] == kind}
 
 
@@ -42,14 +42,13 @@ def test_a_referral_walks_out_and_its_answers_walk_back(walk: Gateway) -> None:
     )
     assert by_agency(walk.referral(identifier))[HEALTH]["reason"] == "no-capacity"
 
-    feed = walk.call("GET", "/v1/events").json()
+    feed = walk.hub.events()
     told = [(event["type"], event.get("agency"), event.get("status")) for event in feed["events"]]
     assert told[0] == ("referral.accepted", None, None)
     assert {("delivery.status", agency, status) for agency, status in wanted.items()} <= set(told)
-    again = walk.call("GET", f"/v1/events?after={feed['next']}").json()
-    assert (again["events"], again["next"]) == ([], feed["next"])
+    assert walk.hub.events(feed["next"])["events"] == []
 
-    answer = walk.call("POST", f"/v1/consents/{agreed}/withdraw").json()
+    answer = walk.hub.withdraw(agreed)
     assert {delivery["status"] for delivery in answer["deliveries"]} == {"cancellation-requested"}
     walk.wait("every agency took it back", lambda: {case.status for case in cases.values()} == {Status.WITHDRAWN})
     walk.wait(

@@ -16,7 +16,7 @@ from gateway.embedded import Postgres
 from gateway.store import schema
 from tests import servers
 from tests.support import PURPOSES, consent, referral
-from tests.walks.conftest import Gateway
+from tests.running import Gateway
 
 
 def submit_whatever_happens(walk: Gateway, draft: dict[str, Any], patience: float = 30) -> str:

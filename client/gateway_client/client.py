@@ -1,0 +1,144 @@
+"""What a hub can do."""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+from uuid import uuid4
+
+from .answers import Accepted, Agency, Consent, Delivery, Event, Feed, Referral, Webhook, Withdrawal
+from .errors import NoAnswer, Unavailable
+from .transport import Transport
+
+log = logging.getLogger("gateway_client")
+
+
+class Client:
+    """A hub's way in. Each method raises NoAnswer and Problem (see ``gateway_client.errors``). One for each thread.
+
+    What does no harm when repeated is repeated until *patience*, in seconds, ends: after a lost connection and
+    the answers 429, 502, 503 and 504, with growing pauses, and at least those the gateway asks for. *timeout*:
+    seconds of silence that end one try.
+    """
+
+    def __init__(self, base_url: str, key: str, *, timeout: float = 10.0, patience: float = 60.0) -> None:
+        self._transport = Transport(base_url, key, timeout, patience)
+        self._call = self._transport.call
+        self.webhooks = Webhooks(self._transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def record_consent(self, document: Mapping[str, Any]) -> Consent:
+        """Record what she agreed to; *document* follows the consent schema. Never repeated by itself."""
+        found: Consent = self._call("POST", "/v1/consents", json=document)
+        return found
+
+    def consent(self, identifier: str) -> Consent:
+        found: Consent = self._call("GET", f"/v1/consents/{identifier}")
+        return found
+
+    def withdraw(self, consent: str) -> Withdrawal:
+        """She withdrew. What has not left stops now; the agencies that have her referral are told."""
+        found: Withdrawal = self._call("POST", f"/v1/consents/{consent}/withdraw", repeat=True)
+        return found
+
+    def submit(self, draft: Mapping[str, Any], key: str | None = None) -> Accepted:
+        """Submit a referral; *draft* follows the referral schema.
+
+        *key*: the Idempotency-Key, at most 255 characters. Give one that is kept with the draft, and submitting again
+        after a crash gives the first answer again; without one a new one is made for this call and its repeats.
+        """
+        found: Accepted = self._call("POST", "/v1/referrals", json=draft, key=key or str(uuid4()))
+        return found
+
+    def referral(self, identifier: str) -> Referral:
+        found: Referral = self._call("GET", f"/v1/referrals/{identifier}")
+        return found
+
+    def agencies(self) -> list[Agency]:
+        found: list[Agency] = self._call("GET", "/v1/agencies")["agencies"]
+        return found
+
+    def delivery(self, identifier: str) -> Delivery:
+        found: Delivery = self._call("GET", f"/v1/deliveries/{identifier}")
+        return found
+
+    def deliveries(self, *, agency: str | None = None, states: Sequence[str] = ()) -> Iterator[Delivery]:
+        """All of them, newest first; pages are fetched as they are needed. *agency* may be a webhook's id."""
+        after = None
+        while True:
+            query = {"agency": agency, "state": list(states), "after": after, "limit": 200}
+            page = self._call("GET", "/v1/deliveries", query=query)
+            yield from page["deliveries"]
+            after = page.get("next")
+            if after is None:
+                return
+
+    def events(self, after: str = "0", limit: int = 500) -> Feed:
+        """What happened after a place in the feed, ``0`` being its beginning."""
+        found: Feed = self._call("GET", "/v1/events", query={"after": after, "limit": limit})
+        return found
+
+    def follow(self, after: str = "0", *, pause: float = 2.0, stop: threading.Event | None = None) -> Iterator[Event]:
+        """Every event after a place in the feed, in its order, for ever, or until *stop* is set.
+
+        Keep each event's ``id`` once you have dealt with it, and follow from there the next time: nothing is missed.
+        While the gateway does not answer this waits, and says so in the log; any other problem is raised.
+        """
+        stop = stop or threading.Event()
+        while not stop.is_set():
+            try:
+                feed = self.events(after)
+            except (NoAnswer, Unavailable) as error:
+                log.warning("the gateway does not answer, following goes on: %s", error)
+                stop.wait(pause)
+                continue
+            for event in feed["events"]:
+                yield event
+                if stop.is_set():
+                    return
+            after = feed["next"]
+            if not feed["events"]:
+                stop.wait(pause)
+
+
+class Webhooks:
+    """A hub's webhooks, as ``client.webhooks``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._call = transport.call
+
+    def create(self, url: str, types: Sequence[str] = ()) -> Webhook:
+        """Be told at *url*, of the events of these *types* (none: of all). Keep ``secret``: it is told only now."""
+        found: Webhook = self._call("POST", "/v1/webhooks", json={"url": url, "types": list(types)})
+        return found
+
+    def list(self) -> "list[Webhook]":
+        found: list[Webhook] = self._call("GET", "/v1/webhooks")["webhooks"]
+        return found
+
+    def get(self, identifier: str) -> Webhook:
+        found: Webhook = self._call("GET", f"/v1/webhooks/{identifier}")
+        return found
+
+    def change(self, identifier: str, **changes: Any) -> Webhook:
+        """*changes*: ``url``, ``types``, ``enabled``."""
+        found: Webhook = self._call("PATCH", f"/v1/webhooks/{identifier}", json=changes)
+        return found
+
+    def remove(self, identifier: str) -> None:
+        self._call("DELETE", f"/v1/webhooks/{identifier}")
+
+    def rotate(self, identifier: str) -> Webhook:
+        """A new ``secret``. The one before signs along until ``old_secret_until``: accept both till then."""
+        found: Webhook = self._call("POST", f"/v1/webhooks/{identifier}/rotate")
+        return found
+
+    def test(self, identifier: str) -> str:
+        """Have a ``webhook.test`` sent. Returns the delivery's id; see ``Client.delivery()`` for what comes of it."""
+        found: str = self._call("POST", f"/v1/webhooks/{identifier}/test", repeat=True)["delivery"]
+        return found

@@ -1,0 +1,66 @@
+"""What a hub's developer reads and does, on a running gateway."""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_client.answers import Event
+
+from tests.rooms.wire.hostile import always, reply, serving
+from tests.support import HOUSING, consent, referral
+from tests.running import Gateway
+
+README = Path(__file__).parents[2] / "client" / "README.md"
+
+
+def examples() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_the_clients_readme(
+    walk: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_URL", walk.base)
+    monkeypatch.setenv("GATEWAY_KEY", walk.key)
+    exec(examples()[0], {"consent": consent(), "referral": referral("con_", HOUSING)})
+    assert f"{HOUSING} delivered" in capsys.readouterr().out
+
+
+def test_a_hub_is_told_what_it_could_have_asked(walk: Gateway) -> None:
+    told: list[Event] = []
+    ids: set[str] = set()
+    scope: dict[str, Any] = {
+        "remember": told.append,
+        "first_time": lambda identifier: not (identifier in ids or ids.add(identifier)),  # type: ignore[func-returns-value]
+    }
+    exec("import gateway_client as gw\n" + examples()[1], scope)
+
+    with serving(always(reply(b"", "204 No Content"))) as receiver:
+
+        def read() -> int:
+            """Hand over what came to the example. Returns how many events it knows."""
+            for request in receiver.requests:
+                head, _, body = request.partition(b"\r\n\r\n")
+                scope["take"](dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:]), body)
+            return len(told)
+
+        made = walk.hub.webhooks.create(receiver.url + "/events")
+        scope["SECRET"] = scope["SECRET_BEFORE"] = made["secret"]
+        identifier = walk.submit(referral(walk.consent(consent())))
+        walk.settled(identifier)
+        walk.wait("it is told", lambda: read() == len(walk.hub.events()["events"]))
+        scope["SECRET"] = walk.hub.webhooks.rotate(made["id"])["secret"]
+        delivery = walk.hub.webhooks.test(made["id"])
+        walk.wait("the test arrives", lambda: walk.hub.delivery(delivery)["state"] == "delivered")
+        read()
+
+    stop = threading.Event()
+    followed = []
+    for event in walk.hub.follow(stop=stop):
+        followed.append(event)
+        if event["type"] == "webhook.test":
+            stop.set()
+    assert sorted(told, key=lambda event: int(event["id"])) == followed
+    assert {event.get("referral") for event in followed} == {identifier, None}
