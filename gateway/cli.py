@@ -192,7 +192,7 @@ def agencies(as_json: AsJson = False) -> None:
             rows.append(
                 {
                     "agency": totals.agency,
-                    "stands": standing.says(stands) if stands else "not configured",
+                    "stands": standing.says(stands) if stands else _not_an_agency(totals.agency),
                     **({"until": stop and stop.until} if as_json else {}),
                     "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
                     "oldest": now - totals.oldest if totals.oldest else None,
@@ -205,6 +205,12 @@ def agencies(as_json: AsJson = False) -> None:
                 }
             )
         show(rows, as_json, "agencies")
+
+
+def _not_an_agency(name: str) -> str:
+    from . import ids
+
+    return "a hub's webhook" if ids.valid(name, "whe") else "not configured"
 
 
 def _rows(room: "PostRoom", tx: "Tx", found: Sequence["Delivery"]) -> list[dict[str, Any]]:

@@ -53,7 +53,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         # FastAPI's own document quotes the input: only the place and the rule are told.
-        errors = [{"parameter": ".".join(map(str, entry["loc"])), "expected": entry["msg"]} for entry in error.errors()]
+        errors = [
+            {"parameter": ".".join(map(str, entry["loc"])), "expected": entry["msg"].removeprefix("Value error, ")}
+            for entry in error.errors()
+        ]
         first = errors[0]
         detail = f"{first['parameter']}: {first['expected']}."
         return response(422, "invalid-parameter", "A parameter is not what it should be", detail, errors=errors)

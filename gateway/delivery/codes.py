@@ -18,7 +18,7 @@ OWN = {
     "taken_back": "the agency took the withdrawal",
     "confirmed": "a person confirmed that the agency has it",
     "not_configured": "no agency of this name is configured any more",
-    "webhook_off": "its hub's webhook was switched off or removed before it was told",
+    "webhook_off": "the webhook was switched off or removed, and is told nothing more",
     "webhook_gone": "its hub's server said that nothing is there any more (HTTP 410)",
     "webhook_failing": "nothing but failures for days",
     "undeclared": "the adapter gave a reason that it does not declare",

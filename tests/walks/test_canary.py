@@ -19,8 +19,8 @@ from gateway_sdk.testing.documents import places
 
 from gateway.vault import Vault
 from tests.rooms.wire.hostile import always, reply, serving
-from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
 from tests.running import Gateway
+from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
 
 CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
 """What a value can be told by: free texts, e-mails, phones, subject, language, CHI number."""

@@ -1,5 +1,6 @@
 """What a hub's developer reads and does, on a running gateway."""
 
+import json
 import re
 import threading
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from gateway_client.answers import Event
 
 from tests.rooms.wire.hostile import always, reply, serving
-from tests.support import HOUSING, consent, referral
 from tests.running import Gateway
+from tests.support import HOUSING, consent, referral
+from tests.walks.test_journey import cli
 
 README = Path(__file__).parents[2] / "client" / "README.md"
 
@@ -55,6 +57,8 @@ def test_a_hub_is_told_what_it_could_have_asked(walk: Gateway) -> None:
         delivery = walk.hub.webhooks.test(made["id"])
         walk.wait("the test arrives", lambda: walk.hub.delivery(delivery)["state"] == "delivered")
         read()
+        [listed] = json.loads(cli(walk, "webhooks", "list", "--json").stdout)
+        assert (listed["id"], listed["hub"], listed["state"]) == (made["id"], "glasgow-hub", "on")
 
     stop = threading.Event()
     followed = []

@@ -7,8 +7,8 @@ from gateway_client.answers import Delivery, Referral
 from gateway_sdk import Reason, Status
 
 from gateway.embedded.supervisor import gateway
-from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, consent, referral
 from tests.running import Gateway
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, consent, referral
 
 
 def cli(walk: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:

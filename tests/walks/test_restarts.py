@@ -15,8 +15,8 @@ import requests
 from gateway.embedded import Postgres
 from gateway.store import schema
 from tests import servers
-from tests.support import PURPOSES, consent, referral
 from tests.running import Gateway
+from tests.support import PURPOSES, consent, referral
 
 
 def submit_whatever_happens(walk: Gateway, draft: dict[str, Any], patience: float = 30) -> str:

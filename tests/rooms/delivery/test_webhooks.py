@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+from gateway import doctor
 from gateway.delivery import attempt, decisions, outbox, webhooks
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
@@ -203,6 +204,8 @@ def test_a_webhook_that_is_gone_is_switched_off_and_nothing_old_comes_back(
         decisions.replay(room, found[0].id, by="admin:a", reason="try")
     with pytest.raises(Conflict, match="switched off"):
         webhooks.test(room, HUB, identifier)
+    [finding] = [finding for finding in doctor.examine(room) if identifier in finding.what]
+    assert (finding.ok, finding.says) == (False, "was switched off: webhook_gone")
     told = len(inbox.server.requests)
     submit(room, HOUSING)
     settled(room)
