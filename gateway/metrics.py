@@ -56,7 +56,7 @@ def text(tx: Tx, agencies: Collection[str]) -> bytes:
 
 
 def look(tx: Tx, agencies: Collection[str]) -> Seen:
-    totals, backlog, unwell, now = figures.totals(tx), figures.backlog(tx), health.everyones(tx), tx.now()
+    totals, backlog, (unwell, now) = figures.totals(tx), figures.backlog(tx), health.picture(tx)
     named = {row["agency"] for row in (*totals, *backlog) if row["agency"]}
     return Seen(
         sorted({*agencies, *named, *unwell}),
