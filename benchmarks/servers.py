@@ -25,7 +25,7 @@ from gateway.store.callers import Caller
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
 from samples.demo import CREDENTIALS
-from tests.support import HOUSING, SOCIAL_SECURITY, consent, referral
+from tests.support import HOUSING, SOCIAL_SECURITY, consent, referral, switch_on
 
 HUB = Caller("glasgow-hub")
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
@@ -114,6 +114,7 @@ def running() -> Iterator[Bench]:
         stack.callback(server.destroy)
         server.start()
         schema.upgrade(server.url)
+        switch_on(server.url)
         addresses = _simulators(stack)
         agencies = {
             name: {

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,8 +31,12 @@ hubs_app = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
 webhooks_app = typer.Typer(no_args_is_help=True, help="Where hubs are told of events.")
 admins_app = typer.Typer(no_args_is_help=True, help="Administrators of the status page.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
-for name, part in (("deliveries", deliveries_app), ("hubs", hubs_app), ("webhooks", webhooks_app),
-                   ("admins", admins_app), ("audit", audit_app)):  # fmt: skip
+directory_app = typer.Typer(no_args_is_help=True, help="Which services there are, and whom they take.")
+areas_app = typer.Typer(help="The hub areas, and how far the roll-out is in each.")
+for name, part in (
+    ("deliveries", deliveries_app), ("hubs", hubs_app), ("webhooks", webhooks_app), ("admins", admins_app),
+    ("audit", audit_app), ("directory", directory_app), ("areas", areas_app),
+):  # fmt: skip
     app.add_typer(part, name=name)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
@@ -444,6 +449,88 @@ def admins_add(
         raise typer.BadParameter("use at least 12 characters", param_hint="--password")
     with opened() as room, room.store.begin() as tx:
         callers.add_admin(tx, name, hasher.hash(chosen), by=actor(), replace=replace)
+
+
+@areas_app.callback(invoke_without_command=True)
+def areas(context: typer.Context, as_json: AsJson = False) -> None:
+    """The hub areas, and how far the roll-out is in each."""
+    from .store import directory
+
+    if context.invoked_subcommand is None:
+        with opened() as room, room.store.begin() as tx:
+            show(directory.areas(tx), as_json, "areas")
+
+
+@areas_app.command("set")
+def areas_set(
+    area: str,
+    phase: Annotated[str, typer.Argument(help="planned, pilot or live; nothing is sent in one that is planned")],
+    reason: Reason,
+) -> None:
+    """Switch an area. Switched off, its referrals wait; switched on, they go out."""
+    from .policy.places import Phase
+    from .store import directory
+
+    if phase not in set(Phase):
+        raise typer.BadParameter(f"there is no phase {phase}; known are {', '.join(Phase)}", param_hint="PHASE")
+    with opened() as room, room.store.begin() as tx:
+        directory.switch(tx, area, Phase(phase), by=actor(), reason=reason)
+    print(f"{area} is {phase}")
+
+
+@directory_app.command("import")
+def directory_import(file: Annotated[Path, typer.Argument(help="JSON after HSDS 3")], dry_run: DryRun = False) -> None:
+    """Make the services of the organizations that FILE names those that it lists. Other organizations' stay."""
+    from .policy import hsds
+    from .store import directory
+
+    try:
+        wanted = hsds.read(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise NotFound(f"{file}: {getattr(error, 'strerror', None) or 'is not JSON in UTF-8'}") from None
+    with opened() as room, room.store.begin() as tx:
+        found = directory.changes(directory.lock(tx), wanted.services, sorted(wanted.agencies))
+        if not dry_run:
+            directory.apply(tx, found, by=actor())
+        strangers = sorted(wanted.agencies - set(room.agencies))
+    show(
+        [{"what": one.verb, "service": one.service.id, "agency": one.service.agency, "name": one.service.name}
+         for one in found], False, "changes",
+    )  # fmt: skip
+    for agency in strangers:
+        print(f"{agency} is not configured as an agency: its services are passed over until it is", file=sys.stderr)
+    print(f"{len(found)} changes {'would be' if dry_run else 'were'} made", file=sys.stderr)
+
+
+@directory_app.command("export")
+def directory_export() -> None:
+    """Print the directory as JSON after HSDS 3: what import takes."""
+    from .policy import hsds
+    from .store import directory
+
+    with opened() as room, room.store.begin() as tx:
+        print(json.dumps(hsds.write(directory.look(tx).sources), indent=2, ensure_ascii=False))
+
+
+@directory_app.command("list")
+def directory_list(
+    agency: Annotated[str | None, typer.Option(help="only of this agency")] = None, as_json: AsJson = False
+) -> None:
+    """The services, what each is for and where."""
+    from .policy import places
+    from .store import directory
+
+    with opened() as room, room.store.begin() as tx:
+        services = directory.look(tx).services
+        rows = [
+            {
+                "id": one.id, "agency": one.agency, "name": one.name, "needs": ", ".join(sorted(one.needs)),
+                "places": ", ".join(sorted(map(places.name, one.places))),
+                "urgency": ", ".join(sorted(one.urgency)), "configured": "yes" if one.agency in room.agencies else "no",
+            }
+            for one in services if agency in (None, one.agency)
+        ]  # fmt: skip
+    show(rows, as_json, "services")
 
 
 @audit_app.command("verify")

@@ -7,6 +7,8 @@
     ├── Problem                  somebody asked for what cannot be done; becomes RFC 9457 problem details
     │   ├── Invalid              the document is not what the schema says            422
     │   ├── NeedsMissing         an agency needs what the referral leaves empty      422
+    │   ├── NobodyServes         the directory knows nobody who can take a need      422
+    │   ├── AreaOff              the roll-out has not reached the area               409
     │   ├── ConsentMissing       she did not agree to what would be sent             403
     │   ├── NotFound             no such thing, or not this caller's                 404
     │   ├── Unauthenticated      who is calling?                                     401
@@ -59,6 +61,14 @@ class Invalid(Problem):
 
 class NeedsMissing(Problem):
     status, slug, title = 422, "needs-missing", "An agency needs more than the referral says"
+
+
+class NobodyServes(Problem):
+    status, slug, title = 422, "nobody-serves-it", "Nobody can take this need there"
+
+
+class AreaOff(Problem):
+    status, slug, title = 409, "area-off", "The roll-out has not reached this area"
 
 
 class ConsentMissing(Problem):

@@ -15,7 +15,7 @@ from gateway.settings import Settings
 from gateway.store import callers, schema
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
-from tests.support import Agencies, agencies_running
+from tests.support import Agencies, agencies_running, switch_on
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,7 @@ def postgres() -> Iterator[Postgres]:
         server.start()
         try:
             schema.upgrade(server.url)
+            switch_on(server.url)
             yield server
         finally:
             server.destroy()

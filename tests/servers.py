@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from gateway.store import schema
+from tests.support import switch_on
 
 POSTGRES = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 RABBITMQ = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
@@ -46,6 +47,7 @@ def database() -> Iterator[str]:
     try:
         url = POSTGRES.rsplit("/", 1)[0] + f"/{name}"
         schema.upgrade(url)
+        switch_on(url)
         yield url
     finally:
         with psycopg.connect(POSTGRES, autocommit=True) as connection:

@@ -1,7 +1,7 @@
 """What several tests need: the simulators, their configuration, and documents to send."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,11 @@ from gateway_housing import simulator as housing
 from gateway_nhs import simulator as nhs
 from gateway_sdk.simulator import Simulator
 from gateway_social_security import simulator as social_security
+
+from gateway.policy.places import Phase
+from gateway.store import directory
+from gateway.store.session import Store
+from gateway.vault import Vault, generate
 
 HOUSING, SOCIAL_SECURITY, HEALTH = "glasgow-housing", "social-security", "glasgow-health"
 PURPOSES = {HOUSING: "housing", SOCIAL_SECURITY: "social-security", HEALTH: "health-care"}
@@ -85,6 +90,14 @@ def agencies_running(**options: Any) -> Iterator[Agencies]:
     finally:
         for simulator in running.values():
             simulator.stop()
+
+
+def switch_on(url: str) -> None:
+    """The roll-out has reached every area, in the database at *url*."""
+    store = Store(url, Vault(generate()), 2).open()
+    with closing(store), store.begin() as tx:
+        for area in AREAS:
+            directory.switch(tx, area, Phase.LIVE, by="test", reason="for the tests")
 
 
 def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ log = logs.get()
 
 LATE = timedelta(seconds=1)  # before the end of its lease a bell of an agency with calls a minute comes too late
 AGAIN = 0.25  # seconds between two attempts to settle while the database is away
+AREA_OFF_AGAIN = timedelta(minutes=5)  # when it is looked at again; switching the area on makes it due at once
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
         _put_back(room, delivery)
         return None
+    if look.area_off and _would_send(delivery, agency):
+        _put_back(room, delivery, "area_off", AREA_OFF_AGAIN)
+        return None
     agreed = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
     match delivery.state:
         case State.QUEUED if isinstance(agreed, WhyNot):
@@ -151,13 +155,20 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
             return None
 
 
-def _put_back(room: PostRoom, delivery: Delivery) -> None:
-    """The agency was stopped after the claim: leave the delivery for later, with no attempt counted."""
+def _would_send(delivery: Delivery, agency: Agency) -> bool:
+    """Whether the next stage gives the agency the referral. Questions and withdrawals go out whatever the phase."""
+    again = delivery.state is State.ASKING and agency.adapter.idempotent
+    return delivery.kind == "referral" and (delivery.state is State.QUEUED or again)
+
+
+def _put_back(room: PostRoom, delivery: Delivery, code: str | None = None, pause: timedelta = timedelta(0)) -> None:
+    """It may not be sent now: leave the delivery for later, with no attempt counted. *code*: why, if nothing else says."""
     with room.store.begin() as tx:
+        due = tx.now() + pause
         if delivery.state is State.QUEUED:
-            deliveries.put_move(tx, delivery, Move.DEFER, due_at=tx.now())
+            deliveries.put_move(tx, delivery, Move.DEFER, code=code, due_at=due)
         else:
-            deliveries.let_go(tx, delivery, tx.now())
+            deliveries.let_go(tx, delivery, due)
 
 
 def _stop(room: PostRoom, delivery: Delivery, why: WhyNot) -> None:

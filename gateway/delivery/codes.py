@@ -13,6 +13,7 @@ OWN = {
     "consent_withdrawn": "she withdrew her consent before it was sent",
     "consent_expired": "her consent ended before it was sent",
     "consent_missing": "her consent does not cover what the agency needs now",
+    "area_off": "the roll-out in its area was switched off: it waits until the area is switched on",
     "withdraw_by_hand": "the agency has no way to take a referral back: somebody must tell it",
     "nothing_to_take_back": "the agency never got the referral",
     "taken_back": "the agency took the withdrawal",

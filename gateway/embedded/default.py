@@ -12,8 +12,9 @@ from pathlib import Path
 
 from gateway import logs
 from gateway.errors import Misconfigured
+from gateway.policy.places import Phase
 from gateway.settings import Settings
-from gateway.store import callers, schema
+from gateway.store import callers, directory, schema
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
 
@@ -70,8 +71,8 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def first_admin(settings: Settings) -> str | None:
-    """A password for ``admin``, on the first start only."""
+def first_start(settings: Settings) -> str | None:
+    """On the first start only: a password for ``admin``, and every area that an agency serves switched on."""
     from argon2 import PasswordHasher
 
     assert settings.database_url is not None
@@ -83,6 +84,8 @@ def first_admin(settings: Settings) -> str | None:
                 return None
             password = secrets.token_urlsafe(12)
             callers.add_admin(tx, "admin", PasswordHasher().hash(password), by="gateway")
+            for area in sorted({area for agency in settings.agencies.values() for area in agency.areas}):
+                directory.switch(tx, area, Phase.PILOT, by="gateway", reason="first start of the embedded default")
             return password
     finally:
         store.close()
@@ -98,7 +101,7 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | No
         folder = ready.data_folder or default_folder()
         with _only_one(folder):
             _require_free(ready.host, ready.port)
-            password = first_admin(ready)
+            password = first_start(ready)
             supervisor = Supervisor()
             try:
                 supervisor.start("web", gateway("serve"), environment(ready))

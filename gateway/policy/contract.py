@@ -91,6 +91,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "uniqueItems": lambda rule: "no entry twice",
     "minimum": lambda rule: f"{rule} or more",
     "maximum": lambda rule: f"{rule} or less",
+    "anyOf": lambda rule: " or ".join(name for option in rule for name in option["required"]),
 }
 
 

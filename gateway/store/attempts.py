@@ -17,7 +17,8 @@ from .session import Store, Tx
 
 @dataclass(frozen=True)
 class Look:
-    """A held delivery, the referral it is about (if any), and how its agency does, *at* the database's time.
+    """A held delivery, the referral it is about (if any), whether its area is *off*, and how its agency does, *at* the
+    database's time.
 
     Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
     and the one that begins the sending makes sure that consent was not withdrawn meanwhile.
@@ -27,6 +28,7 @@ class Look:
     referral: SealedReferral
     urgency: str
     health: Health
+    area_off: bool
     at: datetime
     _consent: Mapping[str, Any]
 
@@ -39,7 +41,8 @@ LOOK = """
 SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
     consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
     consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at,
-    referrals.urgency, opened_at, probe_at, closed_at, paused_at
+    referrals.urgency, opened_at, probe_at, closed_at, paused_at,
+    EXISTS (SELECT FROM areas WHERE name = referrals.area AND phase = 'planned') AS area_off
 FROM deliveries
     LEFT JOIN referrals ON referrals.id = deliveries.referral LEFT JOIN consents ON consents.id = referrals.consent
     LEFT JOIN agency_health ON agency_health.agency = deliveries.agency
@@ -56,7 +59,8 @@ def look(store: Store, identifier: str, token: UUID) -> Look | None:
         return None
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
     referral = SealedReferral(row["referral"], row["consent"], row["data_key"], row["payload"])
-    return Look(Delivery.of_row(row), referral, row["urgency"], health.of_row(row), row["c_read_at"], consent)
+    doing = health.of_row(row)
+    return Look(Delivery.of_row(row), referral, row["urgency"], doing, row["area_off"], row["c_read_at"], consent)
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,14 @@ class Connection(psycopg.Connection[DictRow]):
 
 @dataclass(frozen=True)
 class Tx:
-    """One open transaction, and the vault that seals what it stores."""
+    """One open transaction, and the vault that seals what it stores.
+
+    *kept*: what this process remembers from one transaction to the next; whoever uses it checks that it still holds.
+    """
 
     connection: Connection
     vault: Vault
+    kept: dict[str, Any]
 
     def put(self, sql: LiteralString, values: Mapping[str, Any] | None = None) -> Cursor:
         """A statement that travels with the next one whose result is wanted, or with the commit.
@@ -88,6 +92,7 @@ class Store:
 
     def __init__(self, url: str, vault: Vault, size: int = 20) -> None:
         self.url, self.vault = url, vault
+        self._kept: dict[str, Any] = {}
         self._pool = ConnectionPool(
             plain_url(url), min_size=1, max_size=size, open=False, timeout=10, reconnect_timeout=CONNECTING,
             connection_class=Connection, configure=Connection.stay_in_pipeline,
@@ -118,7 +123,7 @@ class Store:
         """
         with self._connection() as connection:
             connection.execute("BEGIN")
-            yield Tx(connection, self.vault)
+            yield Tx(connection, self.vault, self._kept)
             committed = connection.execute("COMMIT")
             connection.pipe.sync()
             if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block
@@ -128,7 +133,7 @@ class Store:
     def single(self) -> Iterator[Tx]:
         """For one statement, which is a transaction of its own and costs one round trip. As begin() otherwise."""
         with self._connection() as connection:
-            yield Tx(connection, self.vault)
+            yield Tx(connection, self.vault, self._kept)
             connection.pipe.sync()
 
     @contextmanager

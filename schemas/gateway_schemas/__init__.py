@@ -37,7 +37,7 @@ __all__ = [
     "view_schema",
 ]
 
-NAMES = ("referral", "consent", "delivery", "event")
+NAMES = ("referral", "consent", "delivery", "event", "route")
 
 
 @cache
@@ -81,7 +81,7 @@ def agency_view(referral: Mapping[str, Any], agency: str) -> dict[str, Any]:
     """*referral* as *agency* may at most see it. Raises LookupError if it asks nothing of that agency."""
     view = {key: value for key, value in referral.items() if key != "requests"}
     for request in referral["requests"]:
-        if request["agency"] == agency:
+        if request.get("agency") == agency:
             return {**view, "request": request}
     raise LookupError(f"the referral asks nothing of {agency}")
 

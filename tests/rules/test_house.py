@@ -15,6 +15,7 @@ import pytest
 from gateway.delivery import codes
 from gateway.embedded import Postgres
 from gateway.policy.lifecycle import DELIVERY
+from gateway.settings import AREAS
 from gateway.store import schema
 
 HOME = Path(__file__).parents[2]
@@ -171,3 +172,13 @@ def test_what_an_older_version_kept_is_brought_along(new_database: Callable[[], 
     schema.upgrade(url)
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT agency FROM attempts").fetchall() == [("a",)]
+        assert connection.execute("SELECT DISTINCT phase FROM areas").fetchall() == [("live",)]  # it was at work before
+
+
+def test_a_new_gateway_has_every_area_planned(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    schema.downgrade(url, "base")
+    schema.upgrade(url)
+    with psycopg.connect(url) as connection:
+        found = dict(connection.execute("SELECT name, phase FROM areas").fetchall())
+    assert found == dict.fromkeys(AREAS, "planned")

@@ -29,12 +29,12 @@ CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
 def document() -> dict[str, Any]:
     """A referral to all three agencies, every leaf filled."""
     whole: dict[str, Any] = filled(gateway_schemas.load("referral"))
-    ask = whole["requests"][0]
+    ask = {name: value for name, value in whole["requests"][0].items() if name != "need"}
     whole["requests"] = [
         {**ask, "agency": agency, "purpose": purpose, "ask": f"CanaryAsk-{agency}", "benefits": ["universal-credit"]}
         for agency, purpose in PURPOSES.items()
     ]
-    whole["area"] = "glasgow"
+    whole["area"], whole["council"] = "glasgow", "S12000049"
     whole["person"]["birth_date"], whole["person"]["chi_number"] = "1994-05-17", "1705941265"
     whole["housing"]["lost_on"] = "2020-01-01"
     return whole

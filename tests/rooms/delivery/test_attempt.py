@@ -16,7 +16,8 @@ from gateway.delivery import attempt, decisions, feedback, outbox, settle
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy.lifecycle import State
-from gateway.store import audit, consents, deliveries, listings
+from gateway.policy.places import Phase
+from gateway.store import audit, consents, deliveries, directory, listings
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
@@ -145,6 +146,39 @@ def test_consent_is_asked_again_at_the_moment_of_sending(room: PostRoom, agencie
     stopped = of(room, identifier)[HOUSING]
     assert (stopped.state, stopped.code, stopped.attempts) == (State.WITHDRAWN, "consent_withdrawn", 0)
     assert not agencies[HOUSING].received
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.ASKING])
+def test_an_area_that_is_switched_off_waits_and_goes_on(room: PostRoom, agencies: Agencies, state: State) -> None:
+    if state is State.ASKING:
+        agencies[HOUSING].fail_next("drop")
+    agreed, identifier = submit(room, HOUSING)
+    if state is State.ASKING:
+        work(room)  # it may have it: sending it again is sending, too
+    received = len(agencies[HOUSING].received)
+    switch(room, Phase.PLANNED)
+    for _ in range(3):
+        make_due(room)
+        work(room, rounds=2)
+    waits = of(room, identifier)[HOUSING]
+    assert (waits.state, waits.due_at is not None, waits.token) == (state, True, None)
+    assert waits.code == ("area_off" if state is State.WAITING else "connection_lost")
+    assert len(agencies[HOUSING].received) == received
+    switch(room, Phase.PILOT)
+    if state is State.ASKING:
+        make_due(room)
+    work(room)
+    assert of(room, identifier)[HOUSING].state is State.DELIVERED
+    switch(room, Phase.PLANNED)
+    decisions.withdraw_consent(room, agreed, HUB)  # whatever the phase: the agency must be told
+    work(room)
+    [case] = agencies[HOUSING].cases.values()
+    assert case.status is Status.WITHDRAWN
+
+
+def switch(room: PostRoom, phase: Phase) -> None:
+    with room.store.begin() as tx:
+        directory.switch(tx, "glasgow", phase, by="test", reason="r")
 
 
 def test_a_withdrawal_stops_what_waits_and_follows_what_arrived(room: PostRoom, agencies: Agencies) -> None:

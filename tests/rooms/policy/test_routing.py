@@ -1,0 +1,147 @@
+"""The choice of a service, for all directories and all wishes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.policy import places
+from gateway.policy.routing import (
+    SENTENCES,
+    Because,
+    Circumstances,
+    Eligibility,
+    Service,
+    WhyNot,
+    Wish,
+    age,
+    choose,
+)
+from gateway.settings import AREAS
+
+NEEDS = ["emergency-accommodation", "mental-health"]
+URGENCIES = ["routine", "stat"]
+AGENCIES = ["a", "b", "c"]
+PURPOSES = ["housing", "health-care"]
+
+ages = st.none() | st.integers(0, 90)
+services = st.lists(
+    st.builds(
+        Service,
+        id=st.integers(0, 10**6).map("svc_{}".format),
+        agency=st.sampled_from(AGENCIES),
+        name=st.just("A service"),
+        needs=st.frozensets(st.sampled_from(NEEDS), min_size=1),
+        urgency=st.frozensets(st.sampled_from(URGENCIES), min_size=1),
+        places=st.frozensets(st.sampled_from(sorted(places.PLACES)), min_size=1, max_size=3),
+        rules=st.builds(Eligibility, ages, ages, st.none() | st.booleans()),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.id,
+)
+wishes = st.builds(
+    Wish,
+    need=st.sampled_from(NEEDS),
+    purpose=st.sampled_from(PURPOSES),
+    area=st.sampled_from(AREAS),
+    urgency=st.sampled_from(URGENCIES),
+    age=ages,
+    children=st.booleans(),
+).flatmap(
+    lambda wish: st.sampled_from([None, *sorted(wish.councils)]).map(lambda council: replace(wish, council=council))
+)
+circumstances = st.builds(
+    Circumstances,
+    purposes=st.dictionaries(st.sampled_from(AGENCIES), st.sampled_from(PURPOSES)),
+    areas=st.frozensets(st.sampled_from(AREAS), min_size=4),
+    agreed=st.none() | st.frozensets(st.sampled_from(AGENCIES)),
+    already=st.frozensets(st.sampled_from(AGENCIES), max_size=1),
+)
+
+
+def able(wish: Wish, one: Service, known: Circumstances, *, but_consent: bool = False) -> bool:
+    """Whether *one* fails no rule, written down a second time."""
+    rules = one.rules
+    low, high = rules.minimum_age, rules.maximum_age
+    return (
+        wish.need in one.needs
+        and wish.urgency in one.urgency
+        and wish.area in known.areas
+        and wish.councils <= one.councils
+        and known.purposes.get(one.agency) == wish.purpose
+        and one.agency not in known.already
+        and (low is None or (wish.age is not None and wish.age >= low))
+        and (high is None or (wish.age is not None and wish.age <= high))
+        and rules.with_children in (None, wish.children)
+        and (but_consent or known.agreed is None or one.agency in known.agreed)
+    )
+
+
+@given(wishes, services, circumstances)
+def test_one_is_picked_if_any_fails_no_rule_and_never_one_that_does(
+    wish: Wish, directory: Sequence[Service], known: Circumstances
+) -> None:
+    choice = choose(wish, directory, known)
+    could = [one for one in directory if able(wish, one, known)]
+    assert (choice.picked is not None) == bool(could)
+    assert choice.picked is None or choice.picked in could
+    assert (choice.because is None) == (choice.picked is None)
+    if choice.picked:
+        assert len(choice.picked.councils) == min(len(one.councils) for one in could)
+
+
+@given(wishes, services, circumstances, st.randoms())
+def test_the_order_of_the_directory_does_not_matter(
+    wish: Wish, directory: Sequence[Service], known: Circumstances, random: "object"
+) -> None:
+    shuffled = list(directory)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert choose(wish, shuffled, known) == choose(wish, directory, known)
+
+
+@given(wishes, services, circumstances)
+def test_consent_is_never_widened(wish: Wish, directory: Sequence[Service], known: Circumstances) -> None:
+    choice = choose(wish, directory, known)
+    if known.agreed is not None and choice.picked:
+        assert choice.picked.agency in known.agreed
+    if choice.ask_her:
+        assert choice.picked is None
+        assert able(wish, choice.ask_her, known, but_consent=True)
+    elif choice.picked is None:
+        assert not [one for one in directory if able(wish, one, known, but_consent=True)]
+
+
+@given(wishes, services, circumstances)
+def test_every_other_one_thereabouts_is_passed_over_for_a_reason(
+    wish: Wish, directory: Sequence[Service], known: Circumstances
+) -> None:
+    choice = choose(wish, directory, known)
+    reasons = {one.id: why for one, why in choice.passed_over}
+    thereabouts = {one.id for one in directory if wish.need in one.needs and wish.councils & one.councils}
+    assert set(reasons) == thereabouts - {choice.picked.id if choice.picked else ""}
+    for one in directory:
+        if one.id in reasons:
+            assert (reasons[one.id] == (WhyNot.ANOTHER_FIRST,)) == able(wish, one, known)
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert set(SENTENCES) == {*WhyNot, *Because}
+
+
+@pytest.mark.parametrize(
+    ("born", "today", "years"),
+    [("2008-11-24", "2026-11-23", 17), ("2008-11-24", "2026-11-24", 18), ("2008-02-29", "2026-02-28", 17)],
+)
+def test_age(born: str, today: str, years: int) -> None:
+    assert age(date.fromisoformat(born), date.fromisoformat(today)) == years
+
+
+def test_areas_councils_and_boards_are_one_geography() -> None:
+    assert {council.area for council in places.COUNCILS.values()} == set(AREAS)
+    assert {council.board for council in places.COUNCILS.values()} == set(places.BOARDS)
+    assert places.councils("S08000030") == {"S12000042", "S12000048"}
+    assert places.councils("nowhere") == frozenset()
+    assert places.name("edinburgh-and-borders") == "Edinburgh and Borders"
