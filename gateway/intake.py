@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from gateway_schemas import categories_under
 from gateway_sdk import Adapter
 
-from . import ids
+from . import ids, router
 from .errors import ConsentMissing, Invalid, KeyReused, NeedsMissing, Problem
 from .plugins import Agency
-from .policy import contract, minimise
+from .policy import contract, minimise, places
 from .policy.consent import Consent, Missing, decide
-from .store import consents, referrals
+from .store import consents, directory, referrals
 from .store.callers import Caller
 from .store.session import Store, StoreUnavailable, Tx
 
@@ -34,10 +34,14 @@ WHY_NOT = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A referral that is complete and well formed, before consent was looked at."""
+    """A referral that is complete and well formed, before consent was looked at.
+
+    *asked*: the agencies it names; those for its needs are picked among the *known* ones when its consent is at hand.
+    """
 
     asked: Sequence[Agency]
     new: referrals.New
+    known: Mapping[str, Agency]
 
     @property
     def consent(self) -> str:
@@ -53,21 +57,30 @@ def read(agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, call
     referral = contract.check("referral", draft)
     asked = _asked(referral, agencies)
     _require_needs(referral, asked)
-    deliveries = {agency.name: (ids.new("del"), agency.purpose) for agency in asked}
-    return Submission(asked, referrals.New(ids.new("ref"), caller.hub, referral, deliveries, key, body))
+    return Submission(asked, referrals.New(ids.new("ref"), caller.hub, referral, _queued(asked), key, body), agencies)
+
+
+def _queued(asked: Sequence[Agency]) -> dict[str, tuple[str, str]]:
+    return {agency.name: (ids.new("del"), agency.purpose) for agency in asked}
 
 
 def take(store: Store, submissions: Sequence[Submission]) -> list[referrals.Receipt | Problem]:
-    """Check consent, seal, queue one delivery an agency: all of *submissions* in one commit, each with its own answer.
+    """Route, check consent, seal, queue one delivery an agency: all of *submissions* in one commit, each with its own
+    answer.
 
     When a key and its body came before, the answer is the first one's receipt, whatever became of the
-    consent. Problems: ConsentMissing, NotFound, KeyReused.
+    consent. Problems: AreaOff, NobodyServes, NeedsMissing, ConsentMissing, NotFound, KeyReused.
     """
     with store.begin() as tx:
+        looking = directory.Looking(tx)
         known = consents.get_all(tx, [(one.consent, one.new.hub) for one in submissions])
-        refusals = {one.new.id: _refusal(one, known.get((one.consent, one.new.hub))) for one in submissions}
-        receipts = referrals.save(tx, [one.new for one in submissions if refusals[one.new.id] is None])
-        return [receipts.get(one.new.id) or _earlier(tx, one.new) or _sure(refusals[one.new.id]) for one in submissions]
+        services = looking.result()
+        settled = [_settle(one, known.get((one.consent, one.new.hub)), services) for one in submissions]
+        receipts = referrals.save(tx, [one for one in settled if isinstance(one, referrals.New)])
+        return [
+            receipts.get(one.new.id) or _earlier(tx, one.new) or _sure(found)
+            for one, found in zip(submissions, settled, strict=True)
+        ]
 
 
 def submit(
@@ -80,9 +93,9 @@ def submit(
     return answer
 
 
-def _sure(problem: Problem | None) -> Problem:
-    assert problem is not None, "what was neither stored nor known was refused"
-    return problem
+def _sure(found: referrals.New | Problem) -> Problem:
+    assert isinstance(found, Problem), "what was neither stored nor known was refused"
+    return found
 
 
 def _earlier(tx: Tx, new: referrals.New) -> referrals.Receipt | Problem | None:
@@ -92,15 +105,36 @@ def _earlier(tx: Tx, new: referrals.New) -> referrals.Receipt | Problem | None:
         return problem
 
 
-def _refusal(submission: Submission, record: consents.Record | None) -> Problem | None:
-    """Why consent does not allow *submission*, or None."""
+def _settle(
+    submission: Submission, record: consents.Record | None, services: directory.Directory
+) -> referrals.New | Problem:
+    """What is to be stored of *submission*, with an agency for each need; or why it is refused."""
     if record is None:
         return consents.unknown(submission.consent)
     try:
-        _require_consent(record.consent, submission.new.document, submission.asked, record.read_at)
-    except ConsentMissing as problem:
+        router.require_on(services, submission.new.document["area"])
+        asked, new = _routed(submission, record, services)
+        _require_consent(record.consent, new.document, asked, record.read_at)
+    except Problem as problem:
         return problem
-    return None
+    return new
+
+
+def _routed(
+    submission: Submission, record: consents.Record, services: directory.Directory
+) -> tuple[Sequence[Agency], referrals.New]:
+    """All agencies that are asked, and the referral that names them. Raises NobodyServes, NeedsMissing."""
+    named, new = submission.asked, submission.new
+    if len(named) == len(new.document["requests"]):
+        return named, new
+    document, routes = router.route(
+        new.document, record, submission.known, services, asked=[agency.name for agency in named]
+    )
+    found = [submission.known[name] for name in routes]
+    _require_needs(document, found)
+    return [*named, *found], replace(
+        new, document=document, deliveries={**new.deliveries, **_queued(found)}, routes=routes
+    )
 
 
 class Counter:
@@ -148,12 +182,20 @@ def _take_all(store: Store, submissions: Sequence[Submission]) -> Sequence[refer
 
 
 def _asked(referral: Mapping[str, Any], agencies: Mapping[str, Agency]) -> list[Agency]:
-    """The agencies the referral asks, each once, for its own purpose, in its own area. Raises Invalid."""
+    """The agencies the referral names, each once, for its own purpose, in its own area. Raises Invalid."""
     asked: dict[str, Agency] = {}
     errors: list[dict[str, str]] = []
+    council = referral.get("council")
+    if council and council not in places.councils(referral["area"]):
+        within = ", ".join(sorted(places.councils(referral["area"])))
+        errors.append({"pointer": "/council", "expected": f"a council of the area: {within}"})
     for place, request in enumerate(referral["requests"]):
-        agency = agencies.get(request["agency"])
         where = f"/requests/{place}"
+        if "need" in request:
+            if "agency" in request:
+                errors.append({"pointer": where, "expected": "agency or need, not both"})
+            continue
+        agency = agencies.get(request["agency"])
         if agency is None or referral["area"] not in agency.settings.areas:
             serving = [other.name for other in agencies.values() if referral["area"] in other.settings.areas]
             errors.append({"pointer": f"{where}/agency", "expected": f"an agency of the area: {', '.join(serving)}"})

@@ -32,7 +32,9 @@ from rich.table import Table
 from gateway import embedded, logs, settings
 from gateway.embedded.default import default_folder
 from gateway.errors import GatewayError
-from gateway.store import callers
+from gateway.policy import hsds
+from gateway.policy.places import Phase
+from gateway.store import callers, directory
 from gateway.store.session import Store
 from gateway.vault import Vault
 
@@ -76,6 +78,7 @@ FAULTS = [  # what goes wrong on the way, so that the table shows more than fair
     ("nhs", "glasgow-health", "truncate", 1),
     ("nhs", "highland-health", "busy", 1),
 ]
+DIRECTORY = Path(__file__).parent / "directory.json"
 SETTLED = {"delivered", "refused", "dead", "withdrawn"}
 PATIENCE = 90  # seconds for everything to settle
 
@@ -116,7 +119,7 @@ def demo(port: int, *, once: bool) -> int:
     with simulators(base) as agencies:
         loaded = configure(folder, agencies, port)
         with embedded.running(loaded) as (ready, supervisor, password):
-            hubs = {name: Client(base, key) for name, key in hub_keys(ready).items()}
+            hubs = {name: Client(base, key) for name, key in set_up(ready).items()}
             earlier = sum(1 for _ in hubs["glasgow-hub"].deliveries())
             if earlier:
                 console.print(f"Found the data of an earlier start: {earlier} deliveries of glasgow-hub among them.")
@@ -185,12 +188,17 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     return settings.load()
 
 
-def hub_keys(ready: settings.Settings) -> dict[str, str]:
-    """An API key for each hub, new at every start."""
+def set_up(ready: settings.Settings) -> dict[str, str]:
+    """The directory of the samples, every area switched on; an API key for each hub, new at every start."""
+    wanted = hsds.read(json.loads(DIRECTORY.read_text("utf-8")))
     assert ready.database_url is not None
     assert ready.master_key is not None
     store = Store(ready.database_url, Vault(ready.master_key.get_secret_value()), 2).open()
     with contextlib.closing(store), store.begin() as tx:
+        found = directory.changes(directory.lock(tx), wanted.services, sorted(wanted.agencies))
+        directory.apply(tx, found, by="demo")
+        for area in settings.AREAS:
+            directory.switch(tx, area, Phase.PILOT, by="demo", reason="the demo")
         return {f"{area}-hub": callers.add_hub(tx, f"{area}-hub", by="demo") for area in settings.AREAS}
 
 

@@ -46,3 +46,12 @@ REFERRAL: dict[str, Any] = {
     "housing": {"situation": "accommodation-tied-to-exploitation", "areas_to_avoid": ["Example Street"]},
     "requests": [{"agency": "glasgow-housing", "purpose": "housing", "ask": "A safe place to stay tonight."}],
 }
+
+ROUTE: dict[str, Any] = {
+    "area": "ayrshire",
+    "council": "S12000021",
+    "urgency": "stat",
+    "age": 31,
+    "children": True,
+    "needs": [{"need": "emergency-accommodation", "purpose": "housing"}],
+}

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
+from pydantic import Field
 
 from gateway import intake
 from gateway.errors import KeyMissing
@@ -11,7 +12,7 @@ from gateway.store import events, listings, referrals
 
 from . import examples
 from .incoming import Hub, Json, Room
-from .views import ReferralView, View, body_of, delivery_views, event_view
+from .views import ReferralView, RouteView, View, body_of, delivery_views, event_view
 
 router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
 
@@ -29,6 +30,7 @@ class Accepted(View):
     id: str
     accepted_at: datetime
     deliveries: dict[str, str]
+    routes: dict[str, RouteView] = Field(description="how the agencies were found, where a need was named")
 
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=body_of("referral", examples.REFERRAL))
@@ -40,9 +42,14 @@ async def submit(
         raise KeyMissing("Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral.")
     submission = intake.read(room.agencies, body.document, body.raw, idempotency_key, caller)
     taken = await request.app.state.counter.submit(submission)
-    accepted = Accepted(id=taken.id, accepted_at=taken.accepted_at, deliveries=dict(taken.deliveries))
+    accepted = Accepted(
+        id=taken.id,
+        accepted_at=taken.accepted_at,
+        deliveries=dict(taken.deliveries),
+        routes={agency: RouteView(**route) for agency, route in taken.routes.items()},
+    )
     headers = {"Location": f"/v1/referrals/{taken.id}"}
-    return Response(accepted.model_dump_json(), 202, headers, "application/json")
+    return Response(accepted.model_dump_json(exclude_none=True), 202, headers, "application/json")
 
 
 @router.get("/{referral}", response_model_exclude_none=True)

@@ -31,10 +31,31 @@ class DeliveryView(View):
     code: str | None = None
     meaning: str | None = None
     reference: str | None = Field(None, description="the agency's own reference")
+    route: "RouteView | None" = Field(None, description="how the agency was found, where the hub named the need")
     attempts: int
     created_at: datetime
     updated_at: datetime
     next_attempt_at: datetime | None = Field(None, description="the earliest; none while its agency is paused")
+
+
+class PassedOver(View):
+    agency: str
+    service: str
+    name: str
+    why: list[str] = Field(description="every reason, as a code")
+    says: str
+
+
+class RouteView(View):
+    """Follows the route schema."""
+
+    need: str
+    agency: str | None = Field(None, description="absent when nobody can take it, or nobody she agreed to")
+    service: str | None = None
+    name: str | None = None
+    because: str | None = Field(None, description="what decided between those that could take it")
+    says: str | None = None
+    passed_over: list[PassedOver]
 
 
 class EventView(View):
@@ -82,6 +103,7 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
             code=delivery.code,
             meaning=codes.meaning(room.agencies.get(delivery.agency), delivery.code),
             reference=deliveries.reference(tx, delivery),
+            route=_route_view(deliveries.route(tx, delivery)),
             attempts=delivery.attempts,
             created_at=delivery.created_at,
             updated_at=delivery.updated_at,
@@ -89,6 +111,10 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
         )
         for delivery in found
     ]
+
+
+def _route_view(route: Mapping[str, Any] | None) -> RouteView | None:
+    return RouteView(**route) if route else None
 
 
 def event_view(row: Mapping[str, Any]) -> EventView:

@@ -42,6 +42,7 @@ class Delivery:
     reason: Reason | None
     code: str | None
     reference: bytes | None  # sealed; see reference()
+    route: bytes | None  # sealed; see route()
     token: UUID | None
     due_at: datetime | None
     waited: float | None  # seconds from due to claimed, the last time
@@ -363,6 +364,13 @@ def reference(tx: Tx, delivery: Delivery) -> str | None:
     if delivery.reference is None or delivery.referral is None:
         return None
     return referrals.key(tx, delivery.referral).open(delivery.reference, _reference_where(delivery.id)).decode()
+
+
+def route(tx: Tx, delivery: Delivery) -> dict[str, Any] | None:
+    """How its agency was found, following the route schema; None where the hub named the agency."""
+    if delivery.route is None:
+        return None
+    return referrals.open_route(referrals.key(tx, delivery.referral), delivery.id, delivery.route)
 
 
 def find(tx: Tx, agency: str, *, key: str | None, reference: str | None) -> Delivery | None:

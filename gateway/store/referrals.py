@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,8 @@ def _where(identifier: str) -> str:
 class New:
     """A referral to be stored. *document* follows the referral schema; *deliveries*: ``{agency: (id, purpose)}``.
 
-    *key* and *body*: the hub's Idempotency-Key, and the bytes it came with.
+    *key* and *body*: the hub's Idempotency-Key, and the bytes it came with. *routes*: how the agencies were found for
+    which it names a need only, ``{agency: route}``.
     """
 
     id: str
@@ -45,15 +46,17 @@ class New:
     deliveries: Mapping[str, tuple[str, str]]
     key: str
     body: bytes
+    routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a hub gets for a referral that was taken. *deliveries*: ``{agency: delivery id}``."""
+    """What a hub gets for a referral that was taken. *deliveries*: ``{agency: delivery id}``; *routes* as in New."""
 
     id: str
     accepted_at: datetime
     deliveries: Mapping[str, str]
+    routes: Mapping[str, Mapping[str, Any]]
 
 
 # One statement for referrals, deliveries, audit and events: a round trip and a plan for each would cost more than they do.
@@ -70,10 +73,10 @@ WITH new AS (
     SELECT id, hub, consent, subject, area, urgency, data_key, payload FROM new JOIN first ON first.referral = new.id
     RETURNING id, hub, created_at
 ), queued AS (
-    INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status, due_at)
-    SELECT asked.id, taken.id, hub, agency, purpose, 'referral', %(waiting)s, %(received)s, now()
-    FROM unnest(%(delivery_ids)s::text[], %(referrals)s::text[], %(agencies)s::text[], %(purposes)s::text[])
-        AS asked(id, referral, agency, purpose) JOIN taken ON taken.id = asked.referral
+    INSERT INTO deliveries (id, referral, hub, agency, purpose, route, kind, state, status, due_at)
+    SELECT asked.id, taken.id, hub, agency, purpose, route, 'referral', %(waiting)s, %(received)s, now()
+    FROM unnest(%(delivery_ids)s::text[], %(referrals)s::text[], %(agencies)s::text[], %(purposes)s::text[], %(routes)b::bytea[])
+        AS asked(id, referral, agency, purpose, route) JOIN taken ON taken.id = asked.referral
     RETURNING id, hub
 ), told AS (
     INSERT INTO events (hub, type, referral) SELECT hub, 'referral.accepted', id FROM taken
@@ -92,7 +95,11 @@ def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
     is just using the key, this waits for it.
     """
     sealed = [tx.vault.new_key(new.id) for new in referrals]
-    asked = [(*delivery, new.id, agency) for new in referrals for agency, delivery in new.deliveries.items()]
+    asked = [
+        (identifier, purpose, new.id, agency, _sealed_route(key, identifier, new.routes.get(agency)))
+        for new, (key, _) in zip(referrals, sealed, strict=True)
+        for agency, (identifier, purpose) in new.deliveries.items()
+    ]
     rows = tx.all(
         SAVE,
         {
@@ -111,8 +118,9 @@ def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
             "bodies": [_body_index(tx, new.body) for new in referrals],
             "delivery_ids": [identifier for identifier, *_ in asked],
             "purposes": [purpose for _, purpose, *_ in asked],
-            "referrals": [referral for *_, referral, _ in asked],
-            "agencies": [agency for *_, agency in asked],
+            "referrals": [referral for _, _, referral, *_ in asked],
+            "agencies": [agency for *_, agency, _ in asked],
+            "routes": [route for *_, route in asked],
             "waiting": State.WAITING,
             "received": Status.RECEIVED,
         },
@@ -120,11 +128,29 @@ def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
     taken = {row["id"]: row["created_at"] for row in rows}
     return {
         new.id: Receipt(
-            new.id, taken[new.id], {agency: identifier for agency, (identifier, _) in new.deliveries.items()}
+            new.id,
+            taken[new.id],
+            {agency: identifier for agency, (identifier, _) in new.deliveries.items()},
+            new.routes,
         )
         for new in referrals
         if new.id in taken
     }
+
+
+def _route_where(delivery: str) -> str:
+    return f"deliveries.route:{delivery}"
+
+
+def _sealed_route(key: DataKey, delivery: str, route: Mapping[str, Any] | None) -> bytes | None:
+    """It tells something of her: which services she was too young for, for example."""
+    return key.seal(json.dumps(route).encode(), _route_where(delivery)) if route else None
+
+
+def open_route(key: DataKey, delivery: str, sealed: bytes) -> dict[str, Any]:
+    """How the agency of *delivery* was found. *key*: the referral's. Raises Sealed."""
+    route: dict[str, Any] = json.loads(key.open(sealed, _route_where(delivery)))
+    return route
 
 
 def _body_index(tx: Tx, body: bytes) -> bytes:
@@ -183,7 +209,7 @@ def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
     Raises KeyReused when the first came with another body.
     """
     rows = tx.all(
-        "SELECT body_index, referrals.id AS referral, referrals.created_at, agency, deliveries.id FROM idempotency "
+        "SELECT body_index, referrals.id AS referral, referrals.created_at, agency, deliveries.id, route, data_key FROM idempotency "
         "JOIN referrals ON referrals.id = idempotency.referral "
         "JOIN deliveries ON deliveries.referral = referrals.id AND deliveries.kind = 'referral' "
         "WHERE idempotency.hub = %(hub)s AND key = %(key)s ORDER BY agency",
@@ -193,4 +219,7 @@ def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
         return None
     if rows[0]["body_index"] != _body_index(tx, body):
         raise KeyReused("this Idempotency-Key came before with another body: use a new key for a new referral")
-    return Receipt(rows[0]["referral"], rows[0]["created_at"], {row["agency"]: row["id"] for row in rows})
+    first = rows[0]
+    key_of = tx.vault.key(first["data_key"], first["referral"])
+    routes = {row["agency"]: open_route(key_of, row["id"], row["route"]) for row in rows if row["route"]}
+    return Receipt(first["referral"], first["created_at"], {row["agency"]: row["id"] for row in rows}, routes)
