@@ -7,7 +7,20 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__, console, logs
-from .api import agencies, consents, deliveries, events, health, metrics, problems, referrals, routes, updates, webhooks
+from .api import (
+    agencies,
+    by_hand,
+    consents,
+    deliveries,
+    events,
+    health,
+    metrics,
+    problems,
+    referrals,
+    routes,
+    updates,
+    webhooks,
+)  # fmt: skip
 from .delivery.room import PostRoom, open_room
 from .intake import Counter
 from .settings import Settings
@@ -38,7 +51,19 @@ def build(room: PostRoom) -> ASGIApp:
         docs_url=None, redoc_url=None,  # they fetch scripts from elsewhere
     )  # fmt: skip
     app.state.room, app.state.believed, app.state.counter = room, {}, Counter(room.store)
-    for part in (referrals, consents, deliveries, events, webhooks, agencies, routes, updates, health, metrics):
+    for part in (
+        referrals,
+        consents,
+        deliveries,
+        by_hand,
+        events,
+        webhooks,
+        agencies,
+        routes,
+        updates,
+        health,
+        metrics,
+    ):
         app.include_router(part.router)
     console.install(app)
     problems.install(app)

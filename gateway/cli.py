@@ -205,7 +205,7 @@ def agencies(as_json: AsJson = False) -> None:
                     "calls_a_minute": f"{minute.calls} of {minute.most}" if minute else None,
                     "adapter": agency and agency.settings.adapter,
                     "purpose": agency and agency.purpose,
-                    "address": agency and agency.settings.base_url,
+                    "address": agency and (agency.settings.base_url or "by hand"),
                     "areas": ", ".join(agency.settings.areas) if agency else None,
                 }
             )

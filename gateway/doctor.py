@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from . import reports
 from .delivery import standing
 from .delivery.room import PostRoom
+from .plugins import Agency
 from .policy.lifecycle import State
-from .store import troubles, webhooks
+from .store import listings, troubles, webhooks
 
 PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
 
@@ -30,8 +31,8 @@ def examine(room: PostRoom) -> list[Finding]:
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
         standings, untold = standing.everyones(room, tx), troubles.untold(tx)
-        hooks = webhooks.all_of(tx)
-    findings += [_reach(f"agency {agency.name}", agency.settings.base_url) for agency in room.agencies.values()]
+        hooks, late = webhooks.all_of(tx), listings.late_tasks(tx)
+    findings += [_agency(agency) for agency in room.agencies.values()]
     if not room.agencies:
         findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
     known = {*room.agencies, *(hook.id for hook in hooks)}
@@ -57,6 +58,12 @@ def examine(room: PostRoom) -> list[Finding]:
             "nothing waits" if age is None else f"{int(age.total_seconds())} s old",
         )
     )
+    if any(agency.settings.by_hand for agency in room.agencies.values()) or late:
+        findings.append(
+            Finding(
+                "late by hand", late == 0, f"{late}" + (": see gateway deliveries list --state task" if late else "")
+            )
+        )
     for state, advice in (
         (State.DEAD, "gateway deliveries replay"),
         (State.ASKING, "gateway deliveries confirm or replay"),
@@ -81,6 +88,13 @@ def _alerts(channels: list[str], untold: int) -> Finding:
 def _master_key(room: PostRoom) -> Finding:
     generated = room.settings.database_url is not None and room.settings.data_folder is not None
     return Finding("master key", True, "kept beside the embedded database: for trying out only" if generated else "set")
+
+
+def _agency(agency: Agency) -> Finding:
+    what = f"agency {agency.name}"
+    return (
+        Finding(what, True, "is reached by hand") if agency.settings.by_hand else _reach(what, agency.settings.base_url)
+    )
 
 
 def _broker(url: str) -> Finding:

@@ -6,17 +6,50 @@ Installed is not the same as allowed: only adapters that an agency's settings na
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any, Literal
 
 import gateway_schemas
 import gateway_sdk as sdk
 import pluggy
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import Misconfigured
 from .policy import hours, minimise
 from .policy.breaker import Limits
 from .policy.hours import Hours
-from .settings import AgencySettings, Settings
+from .settings import BY_HAND, AgencySettings, Settings
+
+
+class Sheet(BaseModel):
+    """The settings of an agency that is reached by hand: why it is given data, and what a person reads out to it.
+
+    *needs* and *optional* are JSON Pointers, as an adapter's; without them, what agencies of that purpose commonly need.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    purpose: Literal["housing", "social-security", "health-care"]
+    needs: list[str] = []
+    optional: list[str] = []
+
+    def all_needs(self) -> sdk.Needs:
+        """Raises ValueError."""
+        return sdk.needs(*self.needs, optional=self.optional) if self.needs else SHEETS[self.purpose]
+
+
+HER = ("/person/name", "/request/ask")
+WITH_CARE = (
+    "/urgency", "/area", "/person/known_as", "/person/language", "/person/communication_needs", "/contact/phone",
+    "/contact/through_hub", "/referrer", "/request/wanted_by",
+)  # fmt: skip
+SHEETS = {
+    "housing": sdk.needs(
+        *HER, "/person/birth_date", "/housing/situation",
+        optional=[*WITH_CARE, "/housing/lost_on", "/housing/areas_to_avoid", "/household/children/*/birth_date"],
+    ),
+    "social-security": sdk.needs(*HER, "/person/birth_date", optional=[*WITH_CARE, "/request/benefits"]),
+    "health-care": sdk.needs(*HER, "/person/birth_date", optional=[*WITH_CARE, "/person/chi_number", "/health/needs"]),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,8 +95,26 @@ class Agency:
 
 def load(settings: Settings) -> dict[str, Agency]:
     """``{name: Agency}``. Raises Misconfigured, naming the setting, for anything that would fail later."""
-    adapters = {name: _adapter(name) for name in sorted({agency.adapter for agency in settings.agencies.values()})}
-    return {name: _agency(name, adapters[chosen.adapter], chosen) for name, chosen in sorted(settings.agencies.items())}
+    named = sorted({agency.adapter for agency in settings.agencies.values()} - {BY_HAND})
+    adapters = {name: _adapter(name) for name in named}
+    return {
+        name: _agency(name, adapters.get(chosen.adapter) or _by_hand(name, chosen), chosen)
+        for name, chosen in sorted(settings.agencies.items())
+    }
+
+
+def _by_hand(name: str, chosen: AgencySettings) -> type[sdk.Adapter]:
+    """Purpose and needs of *name*, which has no interface: nothing is ever translated for it."""
+    sheet = _own_settings(Sheet, name, chosen)
+    try:
+        needs = sheet.all_needs()
+    except ValueError as error:
+        raise Misconfigured(f"setting agencies.{name}.settings.needs: {error}") from None
+    found: type[sdk.Adapter] = type(
+        "ByHand", (sdk.Adapter,), {"purpose": sheet.purpose, "needs": needs, "Settings": Sheet}
+    )
+    _check(BY_HAND, found)
+    return found
 
 
 def _adapter(name: str) -> type[sdk.Adapter]:
@@ -99,13 +150,17 @@ def _check(name: str, adapter: type[sdk.Adapter]) -> None:
         raise Misconfigured(f"adapter {name}: its need {error} is not in the referral schema") from None
 
 
-def _agency(name: str, adapter: type[sdk.Adapter], chosen: AgencySettings) -> Agency:
+def _own_settings(model: type[Any], name: str, chosen: AgencySettings) -> Any:
     try:
-        own = adapter.Settings.model_validate(chosen.settings)
+        return model.model_validate(chosen.settings)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, ("agencies", name, "settings", *first["loc"])))
         raise Misconfigured(f"setting {place}: {first['msg']}") from None
+
+
+def _agency(name: str, adapter: type[sdk.Adapter], chosen: AgencySettings) -> Agency:
+    own = _own_settings(adapter.Settings, name, chosen)
     wanted = adapter.auth.credentials + (adapter.callback_auth.credentials if adapter.callback_auth else ())
     for credential in wanted:
         if credential not in chosen.credentials:

@@ -70,6 +70,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Address = Annotated[str, AfterValidator(_address)]
 Link = Annotated[str, BeforeValidator(_secret), AfterValidator(_link)]
+BY_HAND = "by-hand"  # the adapter that is built in: none
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 AREAS: tuple[Area, ...] = get_args(Area)
 Urgency = Literal["routine", "urgent", "asap", "stat"]
@@ -81,7 +82,7 @@ class AgencySettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     adapter: str  # the name of an installed adapter's entry point
-    base_url: Address  # requests to this agency go here and nowhere else
+    base_url: Address = ""  # requests to this agency go here and nowhere else; none for one that is reached by hand
     areas: list[Area] = Field(min_length=1)  # a referral from elsewhere is refused at the counter
     credentials: dict[str, Secret] = {}  # by reference; which ones are needed, the adapter says
     settings: dict[str, Any] = {}  # the adapter's own, checked by the adapter's own model
@@ -95,10 +96,16 @@ class AgencySettings(BaseModel):
     breaker_failing: float = Field(0.7, gt=0, le=1)  # the share of them that must have failed
     breaker_window: Duration = timedelta(minutes=5)
     breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
+    remind_after: Duration = timedelta(hours=4)  # by hand: the hub is reminded of a task that waits for so long
     max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
     ca_file: Path | None = None  # a private certificate authority
     client_certificate: Path | None = None  # for mutual TLS
     client_key: Path | None = None
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person gives it its referrals, by phone or secure mail."""
+        return self.adapter == BY_HAND
 
 
 class MailSettings(BaseModel):
@@ -212,11 +219,18 @@ def load(**overrides: Any) -> Settings:
         raise Misconfigured(
             f"the settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
         ) from None
-    deadlines = {f"agencies.{name}": agency.deadline for name, agency in settings.agencies.items()}
+    deadlines = {
+        f"agencies.{name}": agency.deadline for name, agency in settings.agencies.items() if not agency.by_hand
+    }
     for name, deadline in {**deadlines, "webhooks": settings.webhooks.deadline}.items():
         if deadline >= settings.lease:
             raise Misconfigured(f"setting {name}.deadline: must be under lease ({settings.lease.seconds} s)")
     for name, agency in settings.agencies.items():
         if agency.calls_a_minute and settings.lease < MINUTE:  # a call whose worker died counts until its lease ends
             raise Misconfigured(f"setting lease: must be 60s or more, because agencies.{name} has calls_a_minute")
+        if bool(agency.base_url) is agency.by_hand:
+            expected = (
+                "leave it out: it is reached by hand" if agency.by_hand else "required, unless adapter is by-hand"
+            )
+            raise Misconfigured(f"setting agencies.{name}.base_url: {expected}")
     return settings

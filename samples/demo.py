@@ -22,7 +22,7 @@ from typing import Any
 import requests
 import yaml
 from gateway_client import Client, Problem
-from gateway_client.answers import Accepted, Delivery, Referral
+from gateway_client.answers import Accepted, Delivery, Referral, Sheet
 from gateway_housing import simulator as housing
 from gateway_nhs import simulator as nhs
 from gateway_social_security import simulator as social_security
@@ -60,6 +60,7 @@ SITES = {
         "ayrshire-health": ["ayrshire"],
     },
 }
+BY_HAND = {"glasgow-refuge": ["glasgow"]}  # reached by phone
 CREDENTIALS = {
     "housing": {
         "client_id": housing.DEMO_CLIENT_ID,
@@ -92,6 +93,7 @@ class Run:
     sample: Sample
     answer: Accepted | Problem
     referral: Referral | None = None
+    sheets: dict[str, Sheet] = field(default_factory=dict)  # what a person read out, by delivery
     wrong: list[str] = field(default_factory=list)
 
 
@@ -167,7 +169,7 @@ def simulators(base: str) -> Iterator[dict[str, str]]:
 
 def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Settings:
     """The settings file of the demo, for the gateway's processes to read too."""
-    configured = {
+    configured: dict[str, Any] = {
         site: {
             "adapter": kind, "base_url": f"{agencies[kind]}/{site}", "areas": areas, "credentials": CREDENTIALS[kind],
             "deadline": "3s",
@@ -175,6 +177,8 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
         for kind, sites in SITES.items()
         for site, areas in sites.items()
     }  # fmt: skip
+    for site, areas in BY_HAND.items():
+        configured[site] = {"adapter": "by-hand", "areas": areas, "settings": {"purpose": "housing"}}
     document = {
         "agencies": configured, "retry": ["0.5s", "1s", "2s", "4s", "8s", "15s"], "retry_least": "0.5s",
         "ask": ["0.5s", "1s", "2s", "4s"], "poll": ["1s", "2s", "1h"], "lease": "10s", "log_level": "ERROR",
@@ -220,11 +224,22 @@ def settle(hubs: dict[str, Client], runs: list[Run]) -> None:
     with console.status("Waiting until everything has settled ...") as status:
         while waiting and time.monotonic() < until:
             for run, identifier in list(waiting):
-                run.referral = hubs[run.sample.hub].referral(identifier)
+                hub = hubs[run.sample.hub]
+                run.referral = hub.referral(identifier)
+                give_by_hand(hub, run, run.referral)
                 if all(delivery["state"] in SETTLED for delivery in run.referral["deliveries"]):
                     waiting.remove((run, identifier))
             status.update(f"Waiting until everything has settled: {len(waiting)} referrals under way ...")
             time.sleep(0.2)
+
+
+def give_by_hand(hub: Client, run: Run, referral: Referral) -> None:
+    """What a hub worker does about an agency that is reached by phone: read the sheet out, and note to whom."""
+    for delivery in referral["deliveries"]:
+        identifier = delivery["id"]
+        if delivery["state"] == "task" and identifier not in run.sheets:
+            run.sheets[identifier] = hub.sheet(identifier)
+            hub.given(identifier, datetime.now(UTC), "Duty worker", reference=f"R-{identifier[-4:]}")
 
 
 def check(run: Run, cases: list[dict[str, Any]]) -> None:
@@ -256,6 +271,8 @@ def _check_delivery(run: Run, delivery: Delivery, cases: list[dict[str, Any]]) -
         if delivery.get(name) != value:
             run.wrong.append(f"{agency}: {name} is {delivery.get(name)}")
     there = [case for case in cases if case["key"] == delivery["id"]]
+    sheet = run.sheets.get(delivery["id"])
+    there += [{"document": sheet}] if sheet else []
     if len(there) != (1 if wanted["state"] == "delivered" else 0):
         run.wrong.append(f"{agency} holds it {len(there)} times")
     text = json.dumps([case["document"] for case in there], ensure_ascii=False)
@@ -306,6 +323,8 @@ def told(referral: Referral, delivery: Delivery) -> tuple[str, str, str]:
     started = datetime.fromisoformat(delivery["created_at"])
     took = f"{(datetime.fromisoformat(ends[0]['at']) - started).total_seconds():.2f} s" if ends else ""
     words = f"{delivery['state']} in {delivery['attempts']} attempt{'s' if delivery['attempts'] != 1 else ''}"
+    if "given" in delivery:
+        words = f"{delivery['state']} by hand"
     if delivery["state"] == "delivered":
         words += f", {delivery['status']}"
     elif "meaning" in delivery:

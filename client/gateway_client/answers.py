@@ -3,12 +3,38 @@
 from typing import Any, NotRequired, TypedDict
 
 
+class PassedOver(TypedDict):
+    agency: str
+    service: str
+    name: str
+    why: list[str]
+    says: str
+
+
+class Route(TypedDict):
+    """How an agency was found for a need; without ``agency``: nobody can take it. See the route schema."""
+
+    need: str
+    agency: NotRequired[str]
+    service: NotRequired[str]
+    name: NotRequired[str]
+    because: NotRequired[str]
+    says: NotRequired[str]
+    passed_over: list[PassedOver]
+
+
 class Accepted(TypedDict):
-    """A referral that was taken and will not be lost. *deliveries*: ``{agency: delivery id}``."""
+    """A referral that was taken and will not be lost. *deliveries*: ``{agency: delivery id}``; *routes*: ``{agency: Route}``."""
 
     id: str
     accepted_at: str
     deliveries: dict[str, str]
+    routes: dict[str, Route]
+
+
+class Given(TypedDict):
+    at: str
+    to: str
 
 
 class Delivery(TypedDict):
@@ -24,6 +50,8 @@ class Delivery(TypedDict):
     code: NotRequired[str]
     meaning: NotRequired[str]
     reference: NotRequired[str]
+    route: NotRequired[Route]
+    given: NotRequired[Given]
     attempts: int
     created_at: str
     updated_at: str
@@ -97,6 +125,32 @@ class Agency(TypedDict):
     required: list[str]
     optional: list[str]
     required_categories: list[str]
+
+
+class Area(TypedDict):
+    """*phase*: planned, pilot or live. *councils*: ``{code: name}``."""
+
+    area: str
+    phase: str
+    since: NotRequired[str]
+    councils: dict[str, str]
+
+
+class Contact(TypedDict):
+    name: str
+    phones: list[str]
+
+
+class Sheet(TypedDict):
+    """What an agency that is reached by hand may be given, and nothing else of her. See the referral schema."""
+
+    delivery: str
+    agency: str
+    purpose: str
+    kind: str
+    reference: NotRequired[str]
+    contacts: list[Contact]
+    referral: dict[str, Any]
 
 
 class Webhook(TypedDict):

@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 from uuid import uuid4
 
-from .answers import Accepted, Agency, Consent, Delivery, Event, Feed, Referral, Webhook, Withdrawal
+from .answers import Accepted, Agency, Area, Consent, Delivery, Event, Feed, Referral, Route, Sheet, Webhook, Withdrawal
 from .errors import NoAnswer, Unavailable
 from .transport import Transport
 
@@ -77,6 +78,37 @@ class Client:
             after = page.get("next")
             if after is None:
                 return
+
+    def areas(self) -> list[Area]:
+        """The hub areas, and how far the roll-out is in each."""
+        found: list[Area] = self._call("GET", "/v1/areas")["areas"]
+        return found
+
+    def routes(self, question: Mapping[str, Any]) -> list[Route]:
+        """Who would take each need of *question*, which follows the route schema. Nothing of it is kept."""
+        found: list[Route] = self._call("POST", "/v1/routes", json=question, repeat=True)["routes"]
+        return found
+
+    def sheet(self, delivery: str) -> Sheet:
+        """What a person reads out to an agency that is reached by hand. Opening it is audited."""
+        found: Sheet = self._call("GET", f"/v1/deliveries/{delivery}/sheet")
+        return found
+
+    def given(self, delivery: str, at: datetime, to: str, **more: Any) -> Delivery:
+        """It was given by hand, *at* a time with a zone, *to* somebody: a role, not a name.
+
+        *more*: ``reference``, the agency's own; ``without_consent``, see the schema ``given``.
+        """
+        document = {"at": at.isoformat(), "to": to, **more}
+        found: Delivery = self._call("POST", f"/v1/deliveries/{delivery}/given", json=document)
+        return found
+
+    def answered(self, delivery: str, status: str, **more: Any) -> bool:
+        """An agency that is reached by hand said how it stands. *more*: ``reason``, ``at``. False: not believed."""
+        found: bool = self._call("POST", f"/v1/deliveries/{delivery}/status", json={"status": status, **more})[
+            "believed"
+        ]
+        return found
 
     def events(self, after: str = "0", limit: int = 500) -> Feed:
         """What happened after a place in the feed, ``0`` being its beginning."""

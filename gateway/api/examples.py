@@ -47,6 +47,10 @@ REFERRAL: dict[str, Any] = {
     "requests": [{"agency": "glasgow-housing", "purpose": "housing", "ask": "A safe place to stay tonight."}],
 }
 
+GIVEN: dict[str, Any] = {"at": "2026-01-12T11:00:00+00:00", "to": "Duty officer", "reference": "R-1207"}
+
+ANSWER: dict[str, Any] = {"status": "accepted"}
+
 ROUTE: dict[str, Any] = {
     "area": "ayrshire",
     "council": "S12000021",

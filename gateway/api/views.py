@@ -32,10 +32,16 @@ class DeliveryView(View):
     meaning: str | None = None
     reference: str | None = Field(None, description="the agency's own reference")
     route: "RouteView | None" = Field(None, description="how the agency was found, where the hub named the need")
+    given: "GivenView | None" = Field(None, description="by hand: when it was given, and to whom")
     attempts: int
     created_at: datetime
     updated_at: datetime
     next_attempt_at: datetime | None = Field(None, description="the earliest; none while its agency is paused")
+
+
+class GivenView(View):
+    at: datetime
+    to: str
 
 
 class PassedOver(View):
@@ -104,6 +110,7 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
             meaning=codes.meaning(room.agencies.get(delivery.agency), delivery.code),
             reference=deliveries.reference(tx, delivery),
             route=_route_view(deliveries.route(tx, delivery)),
+            given=_given_view(deliveries.given(tx, delivery)),
             attempts=delivery.attempts,
             created_at=delivery.created_at,
             updated_at=delivery.updated_at,
@@ -115,6 +122,10 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
 
 def _route_view(route: Mapping[str, Any] | None) -> RouteView | None:
     return RouteView(**route) if route else None
+
+
+def _given_view(given: Mapping[str, Any] | None) -> GivenView | None:
+    return GivenView(**given) if given else None
 
 
 def event_view(row: Mapping[str, Any]) -> EventView:

@@ -23,7 +23,7 @@ from gateway.store.referrals import SealedReferral
 from gateway.store.session import StoreUnavailable, Tx
 from gateway.vault import Vault
 
-from . import behind, settle, sound, standing, webhooks
+from . import behind, by_hand, settle, sound, standing, webhooks
 from .permission import permission
 from .room import PostRoom
 
@@ -132,16 +132,22 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     delivery = look.delivery
     if agency.settings.calls_a_minute and delivery.due_at and look.at > delivery.due_at - LATE:
         return None  # its place within the minute may have been given away; it will be rung for again
-    if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
-        _put_back(room, delivery)
+    if wait := _not_now(look, agency):
+        _put_back(room, delivery, wait)
         return None
-    if look.area_off and _would_send(delivery, agency):
-        _put_back(room, delivery, "area_off", AREA_OFF_AGAIN)
-        return None
+    return _stage(room, look, agency)
+
+
+def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
+    """The next stage of a held delivery that may go on now. What needs no exchange is done here: None."""
+    delivery = look.delivery
     agreed = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
     match delivery.state:
         case State.QUEUED if isinstance(agreed, WhyNot):
             _stop(room, delivery, agreed)
+            return None
+        case State.QUEUED | State.TASK if agency.settings.by_hand and not isinstance(agreed, Sealed):
+            by_hand.carry_on(room, look, agency)
             return None
         case State.QUEUED if isinstance(agreed, Grant | Sealed):
             return _send(room, look, agency, Move.BEGIN, agreed)
@@ -155,18 +161,30 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
             return None
 
 
-def _would_send(delivery: Delivery, agency: Agency) -> bool:
-    """Whether the next stage gives the agency the referral. Questions and withdrawals go out whatever the phase."""
+@dataclass(frozen=True)
+class Wait:
+    """Not now. *code*: why, if nothing else says so. *pause*: when to look again."""
+
+    pause: timedelta
+    code: str | None = None
+
+
+def _not_now(look: Look, agency: Agency) -> Wait | None:
+    """Whether the next stage has to wait. Questions and withdrawals go out whatever the phase of the roll-out."""
+    delivery = look.delivery
+    if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
+        return Wait(timedelta(0))
     again = delivery.state is State.ASKING and agency.adapter.idempotent
-    return delivery.kind == "referral" and (delivery.state is State.QUEUED or again)
+    would_send = delivery.kind == "referral" and (delivery.state is State.QUEUED or again)
+    return Wait(AREA_OFF_AGAIN, "area_off") if look.area_off and would_send else None
 
 
-def _put_back(room: PostRoom, delivery: Delivery, code: str | None = None, pause: timedelta = timedelta(0)) -> None:
-    """It may not be sent now: leave the delivery for later, with no attempt counted. *code*: why, if nothing else says."""
+def _put_back(room: PostRoom, delivery: Delivery, wait: Wait) -> None:
+    """Leave the delivery for later, with no attempt counted."""
     with room.store.begin() as tx:
-        due = tx.now() + pause
+        due = tx.now() + wait.pause
         if delivery.state is State.QUEUED:
-            deliveries.put_move(tx, delivery, Move.DEFER, code=code, due_at=due)
+            deliveries.put_move(tx, delivery, Move.DEFER, code=wait.code, due_at=due)
         else:
             deliveries.let_go(tx, delivery, due)
 

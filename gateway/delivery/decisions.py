@@ -24,12 +24,13 @@ def withdraw_consent(room: PostRoom, consent: str, caller: Caller) -> list[Deliv
     with room.store.begin() as tx:
         if consents.withdraw(tx, consent, hub=caller.hub):
             for delivery in deliveries.of_consent(tx, consent):
-                _take_back(tx, delivery, caller)
+                take_back(tx, delivery, caller)
         return deliveries.of_consent(tx, consent)
 
 
-def _take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
-    if delivery.state in STOPPED:
+def take_back(tx: Tx, delivery: Delivery, caller: Caller) -> None:
+    """Stop a locked *delivery*, or tell its agency that she withdrew."""
+    if delivery.state in STOPPED or (delivery.state is State.TASK and not delivery.seen_at):
         deliveries.move(tx, delivery, Move.WITHDRAW, by=caller.actor, code="consent_withdrawn", status=Status.WITHDRAWN)
     elif delivery.state not in (State.REFUSED, State.WITHDRAWN) and delivery.status not in FINAL:
         assert delivery.referral is not None, "it rests on a consent"

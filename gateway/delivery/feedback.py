@@ -55,10 +55,10 @@ def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update:
     return answer
 
 
-def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str) -> None:
-    """Move the public status of a locked *delivery* as *update* says.
+def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str, party: Party = Party.AGENCY) -> bool:
+    """Move the public status of a locked *delivery* as *update* says, which *party* brought.
 
-    What comes late, or may not follow, changes nothing and is kept in the audit. An agency that
+    What comes late, or may not follow, changes nothing and is kept in the audit: False. An agency that
     speaks of a referral has it: an uncertain send is thereby resolved.
     """
     if delivery.state is State.ASKING:
@@ -72,13 +72,14 @@ def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str) -> None:
     slack = SKEW if ours else timedelta(0)  # an agency's times are compared with each other as they are
     late = update.at is not None and delivery.status_at is not None and update.at < delivery.status_at - slack
     if update.status is delivery.status:
-        return
-    if late or not status_may_become(delivery.status, update.status, Party.AGENCY):
+        return True
+    if late or not status_may_become(delivery.status, update.status, party):
         audit.write(tx, by, "delivery.status.kept", delivery.id, status=update.status, late=late)
-        return
+        return False
     deliveries.set_status(tx, delivery, update.status, reason=update.reason, at=at, by=by)
     if update.status in FINAL:
         deliveries.stop_polling(tx, delivery.id)
+    return True
 
 
 def taken_back(tx: Tx, original: Delivery) -> None:

@@ -76,7 +76,7 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
             return
         match result:
             case sdk.Delivered(reference):
-                _delivered(room, tx, delivery, agency, reference, found.now)
+                delivered(room, tx, delivery, agency, reference, found.now)
             case sdk.Refused():
                 status = sdk.Status.DECLINED if delivery.kind == "referral" else None
                 deliveries.put_move(tx, delivery, Move.REFUSE, code=code, status=status)
@@ -86,17 +86,26 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
             behind.release(tx, deliveries.lock(tx, sent.id))
 
 
-def _delivered(
-    room: PostRoom, tx: Tx, delivery: Delivery, agency: Agency, reference: str | None, now: datetime
+def delivered(
+    room: PostRoom,
+    tx: Tx,
+    delivery: Delivery,
+    agency: Agency,
+    reference: str | None,
+    now: datetime,
+    *,
+    by: str = "gateway",
+    code: str | None = None,
 ) -> None:
+    """The agency has a locked *delivery*; of a withdrawal: it knows."""
     if delivery.kind == "withdrawal":
-        deliveries.put_move(tx, delivery, Move.DELIVER, status=sdk.Status.WITHDRAWN)
+        deliveries.put_move(tx, delivery, Move.DELIVER, by=by, status=sdk.Status.WITHDRAWN)
         assert delivery.of is not None
         feedback.taken_back(tx, deliveries.lock(tx, delivery.of))
         return
     status = sdk.Status.SENT if delivery.status is sdk.Status.RECEIVED else None
     due = room.poll_at(agency, 0, delivery.created_at, now)
-    deliveries.put_move(tx, delivery, Move.DELIVER, status=status, due_at=due, reference=reference)
+    deliveries.put_move(tx, delivery, Move.DELIVER, by=by, code=code, status=status, due_at=due, reference=reference)
 
 
 def _failed(
@@ -142,7 +151,7 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
         match result:
             case sdk.Update():
                 if uncertain:
-                    _delivered(room, tx, delivery, agency, result.reference, now)
+                    delivered(room, tx, delivery, agency, result.reference, now)
                 else:
                     deliveries.let_go(tx, delivery, due)
                 feedback.apply(tx, deliveries.lock(tx, delivery.id), result, by=f"agency:{agency.name}")

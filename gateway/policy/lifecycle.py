@@ -16,6 +16,7 @@ class State(StrEnum):
     QUEUED = "queued"  # claimed and on the broker; nothing was sent
     SENDING = "sending"  # a worker has it; the request may have left
     ASKING = "asking"  # it may have arrived; not sent again blindly
+    TASK = "task"  # its agency is reached by hand: waits for a person
     DELIVERED = "delivered"
     REFUSED = "refused"
     DEAD = "dead"  # every retry failed; for a person
@@ -29,6 +30,7 @@ class Move(StrEnum):
     CLAIM = "claim"
     DEFER = "defer"  # its agency was stopped after the claim, or closed; no attempt is counted
     BEGIN = "begin"
+    HAND = "hand"  # to a person, who gives it to the agency
     REPEAT = "repeat"  # the same key again, to an agency that honours it
     DELIVER = "deliver"
     REFUSE = "refuse"
@@ -48,6 +50,10 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.QUEUED, Move.DEFER): State.WAITING,
     (State.QUEUED, Move.BEGIN): State.SENDING,
     (State.QUEUED, Move.WITHDRAW): State.WITHDRAWN,
+    (State.QUEUED, Move.HAND): State.TASK,
+    (State.TASK, Move.DELIVER): State.DELIVERED,
+    (State.TASK, Move.REFUSE): State.REFUSED,
+    (State.TASK, Move.WITHDRAW): State.WITHDRAWN,
     (State.SENDING, Move.DELIVER): State.DELIVERED,
     (State.SENDING, Move.REFUSE): State.REFUSED,
     (State.SENDING, Move.RETRY): State.WAITING,
@@ -65,10 +71,10 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.REFUSED, Move.REPLAY): State.WAITING,
 }
 
-UNDELIVERED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.SENDING, State.ASKING})
+UNDELIVERED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.SENDING, State.ASKING, State.TASK})
 MAY_HAVE_IT = frozenset({State.SENDING, State.ASKING, State.DELIVERED})
 
-HUB_IS_TOLD = frozenset({State.DELIVERED, State.REFUSED, State.DEAD, State.ASKING, State.WITHDRAWN})
+HUB_IS_TOLD = frozenset({State.DELIVERED, State.REFUSED, State.DEAD, State.ASKING, State.TASK, State.WITHDRAWN})
 """Entering one of these is an event for the hub; the rest is the gateway's own business."""
 
 
@@ -90,12 +96,15 @@ class Party(StrEnum):
     GATEWAY = "gateway"
     AGENCY = "agency"
     HUB = "hub"
+    HUB_FOR_AGENCY = "hub for agency"  # what an agency that is reached by hand told a hub worker
 
 
 MAY_SET: dict[Party, frozenset[Status]] = {
     Party.GATEWAY: frozenset({Status.RECEIVED, Status.SENT, Status.DECLINED, Status.WITHDRAWN}),
     Party.HUB: frozenset({Status.CANCELLATION_REQUESTED, Status.LOST_CONTACT, Status.COMPLETED}),
     Party.AGENCY: frozenset(Status) - {Status.RECEIVED, Status.CANCELLATION_REQUESTED},
+    Party.HUB_FOR_AGENCY: frozenset(Status)
+    - {Status.RECEIVED, Status.SENT, Status.CANCELLATION_REQUESTED, Status.WITHDRAWN},
 }
 
 FINAL = frozenset({Status.COMPLETED, Status.WITHDRAWN})

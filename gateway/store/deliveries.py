@@ -4,6 +4,7 @@
 the lease. ``token`` says who holds it: whoever acts must present it, and each step changes it.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,6 +44,8 @@ class Delivery:
     code: str | None
     reference: bytes | None  # sealed; see reference()
     route: bytes | None  # sealed; see route()
+    seen_at: datetime | None  # by hand: when a person first saw the sheet
+    given: bytes | None  # by hand; sealed, see given()
     token: UUID | None
     due_at: datetime | None
     waited: float | None  # seconds from due to claimed, the last time
@@ -368,9 +371,52 @@ def reference(tx: Tx, delivery: Delivery) -> str | None:
 
 def route(tx: Tx, delivery: Delivery) -> dict[str, Any] | None:
     """How its agency was found, following the route schema; None where the hub named the agency."""
-    if delivery.route is None:
+    if delivery.route is None or delivery.referral is None:
         return None
     return referrals.open_route(referrals.key(tx, delivery.referral), delivery.id, delivery.route)
+
+
+def _given_where(delivery: str) -> str:
+    return f"deliveries.given:{delivery}"
+
+
+def keep_given(tx: Tx, delivery: Delivery, at: datetime, to: str) -> None:
+    """Keep when a person gave it to the agency, and to whom."""
+    assert delivery.referral is not None, "events are not given by hand"
+    sealed = referrals.key(tx, delivery.referral).seal(
+        json.dumps({"at": at.isoformat(), "to": to}).encode(), _given_where(delivery.id)
+    )
+    tx.put("UPDATE deliveries SET given = %(given)s WHERE id = %(id)s", {"id": delivery.id, "given": sealed})
+
+
+def given(tx: Tx, delivery: Delivery) -> dict[str, str] | None:
+    """``{at, to}``: when a person gave it to the agency, and to whom; None if nobody did."""
+    if delivery.given is None or delivery.referral is None:
+        return None
+    found: dict[str, str] = json.loads(
+        referrals.key(tx, delivery.referral).open(delivery.given, _given_where(delivery.id))
+    )
+    return found
+
+
+def open_sheet(tx: Tx, delivery: Delivery) -> None:
+    """Somebody sees the sheet of a task: from now on the agency may have it."""
+    tx.put(
+        "UPDATE deliveries SET seen_at = coalesce(seen_at, clock_timestamp()) WHERE id = %(id)s",
+        {"id": delivery.id},
+    )
+
+
+def remind(tx: Tx, delivery: Delivery, *, again_at: datetime) -> None:
+    """A task that *delivery* holds waits too long: say so to its hub, and look again at *again_at*."""
+    row = tx.one(
+        "UPDATE deliveries SET token = NULL, due_at = %(again)s, code = 'late' "
+        "WHERE id = %(id)s AND token = %(token)s AND state = 'task' RETURNING *",
+        {"id": delivery.id, "token": delivery.token, "again": again_at},
+    )
+    if row:
+        audit.write(tx, "gateway", "delivery.remind", delivery.id)
+        tell(tx, Delivery.of_row(row), "delivery.reminder")
 
 
 def find(tx: Tx, agency: str, *, key: str | None, reference: str | None) -> Delivery | None:

@@ -59,10 +59,20 @@ def totals(tx: Tx) -> list[dict[str, Any]]:
     )
 
 
+def late_tasks(tx: Tx) -> int:
+    """How many tasks wait for a person longer than they should."""
+    row = tx.one("SELECT count(*) AS n FROM deliveries WHERE state = 'task' AND code = 'late'")
+    assert row is not None
+    number: int = row["n"]
+    return number
+
+
 def oldest_undelivered(tx: Tx) -> timedelta | None:
-    """The age of the oldest delivery to an agency that is not settled, held and uncertain ones too."""
+    """The age of the oldest delivery to an agency that is not settled, held and uncertain ones too; a person's task only
+    once it is late."""
     row = tx.one(
-        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE event IS NULL AND state = ANY(%(states)s)",
+        "SELECT clock_timestamp() - min(created_at) AS age FROM deliveries WHERE event IS NULL AND state = ANY(%(states)s) "
+        "AND (state <> 'task' OR code = 'late')",
         {"states": [str(state) for state in UNDELIVERED]},
     )
     age: timedelta | None = row["age"] if row else None

@@ -196,6 +196,13 @@ class SealedReferral:
         return whole
 
 
+def sealed(tx: Tx, identifier: str) -> SealedReferral:
+    """The referral that a delivery belongs to."""
+    row = tx.one("SELECT id, consent, data_key, payload FROM referrals WHERE id = %(id)s", {"id": identifier})
+    assert row is not None, "deliveries refer to stored referrals"
+    return SealedReferral(**row)
+
+
 def key(tx: Tx, identifier: str) -> DataKey:
     """The data key of a referral, for what is sealed beside it (an agency's reference)."""
     row = tx.one("SELECT data_key FROM referrals WHERE id = %(id)s", {"id": identifier})

@@ -37,7 +37,7 @@ __all__ = [
     "view_schema",
 ]
 
-NAMES = ("referral", "consent", "delivery", "event", "route")
+NAMES = ("referral", "consent", "delivery", "event", "route", "given", "answer")
 
 
 @cache

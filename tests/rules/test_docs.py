@@ -1,5 +1,6 @@
 """What the documents say is true: their Python runs, their YAML loads, their tables match."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from gateway import cli, metrics
-from gateway.settings import Settings
+from gateway import cli, metrics, plugins
+from gateway.api import examples
+from gateway.policy import contract
+from gateway.settings import AgencySettings, Settings
 
 HOME = Path(__file__).parents[2]
 PAGES = [
@@ -94,6 +97,20 @@ def test_the_alerts_speak_of_metrics_there_are() -> None:
     assert len(used) > 5
     [job] = yaml.safe_load(of_operations("scrape_configs"))["scrape_configs"]
     assert job["job_name"] in group["rules"][0]["expr"]
+
+
+def test_the_agency_of_the_guide_to_delivery_by_hand_loads() -> None:
+    [example] = blocks(HOME / "docs" / "by-hand.md", "yaml")
+    agency = plugins.load(Settings(**yaml.safe_load(example)))["glasgow-refuge"]
+    assert agency.settings.by_hand
+    assert agency.adapter.needs.required == ("/person/name", "/request/ask")
+    assert agency.settings.remind_after == AgencySettings(adapter="by-hand", areas=["glasgow"]).remind_after
+
+
+def test_the_request_of_the_guide_to_the_directory_is_one() -> None:
+    [example] = blocks(HOME / "docs" / "directory.md", "json")
+    draft = {**examples.REFERRAL, "requests": [json.loads(example)]}
+    assert contract.problems("referral", draft) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))

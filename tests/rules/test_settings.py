@@ -17,6 +17,8 @@ AGENCY: dict[str, Any] = {
     "credentials": {"client_id": "a", "client_secret": "env:HOUSING_SECRET", "callback_secret": "whsec_AAAA"},
 }
 
+HAND = {"adapter": "by-hand", "base_url": None}  # None: leave it out
+
 
 @pytest.fixture
 def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -25,7 +27,8 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def load(document: Any, agency: dict[str, Any] | None = None) -> settings.Settings:
         if agency is not None:
-            document = {**document, "agencies": {"glasgow-housing": {**AGENCY, **agency}}}
+            whole = {name: value for name, value in {**AGENCY, **agency}.items() if value is not None}
+            document = {**document, "agencies": {"glasgow-housing": whole}}
         path = tmp_path / "gateway.yaml"
         path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
         monkeypatch.setenv("GATEWAY_CONFIG", str(path))
@@ -66,6 +69,15 @@ def test_opening_hours_are_read_from_yaml(configured: Any) -> None:
     assert agency.exempt == {"stat"}
 
 
+@pytest.mark.parametrize("purpose", ["housing", "social-security", "health-care"])
+def test_an_agency_that_is_reached_by_hand(configured: Any, purpose: str) -> None:
+    loaded = configured({}, {**HAND, "credentials": {}, "settings": {"purpose": purpose}})
+    agency = plugins.load(loaded)["glasgow-housing"]
+    assert agency.purpose == purpose
+    assert "/person/name" in agency.adapter.needs.required
+    assert {"identity", "request"} <= agency.required_categories
+
+
 def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "9100")
     assert configured({"port": 9000}).port == 9100
@@ -81,6 +93,16 @@ def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) 
         ({"agencies": {"Bad Name": AGENCY}}, None, "setting agencies.Bad Name"),
         ({}, {"base_url": "ftp://x"}, "setting agencies.glasgow-housing.base_url:"),
         ({}, {"base_url": "https://user:secret@x.example"}, "setting agencies.glasgow-housing.base_url:"),
+        ({}, {"base_url": ""}, "setting agencies.glasgow-housing.base_url:"),
+        ({}, {"adapter": "by-hand", "settings": {"purpose": "housing"}}, "glasgow-housing.base_url: leave it out"),
+        ({}, {**HAND, "settings": {}}, "setting agencies.glasgow-housing.settings.purpose:"),
+        ({}, {**HAND, "settings": {"purpose": "statistics"}}, "setting agencies.glasgow-housing.settings.purpose:"),
+        (
+            {},
+            {**HAND, "settings": {"purpose": "housing", "needs": ["name"]}},
+            "glasgow-housing.settings.needs: 'name' is",
+        ),
+        ({}, {**HAND, "settings": {"purpose": "housing", "needs": ["/person/shoe"]}}, "/person/shoe is not in the"),
         ({}, {"areas": ["atlantis"]}, "setting agencies.glasgow-housing.areas.0:"),
         ({}, {"areas": []}, "setting agencies.glasgow-housing.areas:"),
         ({}, {"deadline": "2m"}, "setting agencies.glasgow-housing.deadline:"),

@@ -13,16 +13,22 @@ from gateway_nhs import Nhs
 from gateway_sdk import Adapter
 from gateway_social_security import SocialSecurity
 
+from gateway import plugins
 from gateway.policy import contract, places
 from gateway.settings import AREAS
-from samples.demo import DIRECTORY, SITES
+from samples.demo import BY_HAND, DIRECTORY, SITES
 from samples.load import FOLDER, Sample, load
 
 NOW = datetime.now(UTC)
 SAMPLES = load(NOW)
 SERVICES = json.loads(DIRECTORY.read_text("utf-8"))
 ADAPTERS: dict[str, type[Adapter]] = {"housing": Housing, "social_security": SocialSecurity, "nhs": Nhs}
-AGENCIES = {site: (ADAPTERS[kind], areas) for kind, sites in SITES.items() for site, areas in sites.items()}
+ADAPTERS["by-hand"] = type("ByHand", (Adapter,), {"purpose": "housing", "needs": plugins.SHEETS["housing"]})
+AGENCIES = {
+    site: (ADAPTERS[kind], areas)
+    for kind, sites in {**SITES, "by-hand": BY_HAND}.items()
+    for site, areas in sites.items()
+}
 PHONES = re.compile(r"0141 496 0\d{3}|0131 496 0\d{2,3}|07700 900\d{3}|01632 960 ?\d{3}")
 
 
@@ -110,7 +116,9 @@ def test_they_are_many_and_varied() -> None:
     reasons = {entry.get("reason", "category") for sample in SAMPLES for entry in sample.expect.get("missing", [])}
     assert {"expired", "withdrawn", "not_recipient", "not_purpose", "other_subject", "not_yet", "category"} <= reasons
     assert any("children" in sample.referral.get("household", {}) for sample in SAMPLES)
-    assert {request.get("agency") for sample in SAMPLES for request in sample.referral["requests"]} >= set(AGENCIES)
+    assert {request.get("agency") for sample in SAMPLES for request in sample.referral["requests"]} >= {*AGENCIES} - {
+        *BY_HAND
+    }
     assert sum("need" in request for sample in SAMPLES for request in sample.referral["requests"]) >= 6
 
 

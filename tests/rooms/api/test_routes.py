@@ -73,6 +73,9 @@ def test_a_need_finds_its_agency_and_says_why(hub: Hub, room: PostRoom, agencies
     assert found[HOUSING]["route"] == route
     assert "route" not in found[HEALTH]
     assert contract.problems("delivery", found[HOUSING]) == []
+    with room.store.begin() as tx:  # the reasons tell something of her
+        whole = str([tx.all("SELECT * FROM deliveries"), tx.all("SELECT * FROM audit"), tx.all("SELECT * FROM events")])
+    assert NEED["need"] not in whole
     work(room)
     [case] = agencies[HOUSING].cases.values()
     assert case.key == body["deliveries"][HOUSING]

@@ -1,4 +1,4 @@
-"""The service directory, how far the roll-out is in each hub area, and how an agency was picked."""
+"""The service directory, how far the roll-out is in each hub area, how an agency was picked, and delivery by hand."""
 
 from alembic import op
 
@@ -30,11 +30,18 @@ CREATE TABLE services (
 CREATE TABLE directory (version bigint NOT NULL);
 INSERT INTO directory VALUES (1);
 
-ALTER TABLE deliveries ADD COLUMN route bytea;
+-- route: how the agency was found; seen_at: when a person first saw the sheet; given: when and to whom, by hand. Sealed.
+ALTER TABLE deliveries ADD COLUMN route bytea, ADD COLUMN seen_at timestamptz, ADD COLUMN given bytea;
+DROP INDEX deliveries_undelivered;
+CREATE INDEX deliveries_undelivered ON deliveries (agency, created_at)
+    WHERE state IN ('held', 'waiting', 'queued', 'sending', 'asking', 'task');
 """
 
 DOWN = """
-ALTER TABLE deliveries DROP COLUMN route;
+DROP INDEX deliveries_undelivered;
+CREATE INDEX deliveries_undelivered ON deliveries (agency, created_at)
+    WHERE state IN ('held', 'waiting', 'queued', 'sending', 'asking');
+ALTER TABLE deliveries DROP COLUMN route, DROP COLUMN seen_at, DROP COLUMN given;
 DROP TABLE directory, services, areas;
 """
 

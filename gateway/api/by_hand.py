@@ -1,0 +1,115 @@
+"""Delivery by hand: the sheet to read from, and what the hub's worker records."""
+
+from datetime import UTC
+from html import escape
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from fastapi.responses import HTMLResponse
+from pydantic import Field
+
+from gateway.delivery import by_hand
+from gateway.delivery.by_hand import Sheet
+from gateway.policy import contract
+
+from . import examples
+from .incoming import Hub, Json, Room
+from .views import DeliveryView, View, body_of, delivery_view
+
+router = APIRouter(prefix="/v1/deliveries", tags=["deliveries by hand"])
+
+POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+
+class ContactView(View):
+    name: str = Field(description="of a service of the agency, in the directory")
+    phones: list[str]
+
+
+class SheetView(View):
+    delivery: str
+    agency: str
+    purpose: str
+    kind: str = Field(
+        description="referral: give it what is below; withdrawal: tell it that she took her referral back"
+    )
+    reference: str | None = Field(None, description="the agency's own, of the referral that is taken back")
+    contacts: list[ContactView]
+    referral: dict[str, Any] = Field(description="all that the agency may be given, following the referral schema")
+
+
+class Answered(View):
+    believed: bool = Field(
+        description="false: it contradicts what was recorded before; it is kept, and changes nothing"
+    )
+    delivery: DeliveryView
+
+
+@router.get("/{delivery}/sheet", response_model=SheetView, response_model_exclude_none=True)
+def sheet(
+    delivery: str, caller: Hub, room: Room, accept: Annotated[str, Header(description="text/html: to print")] = ""
+) -> Any:
+    """What a person reads out or sends: only what she agreed to and this agency needs. Opening it is audited."""
+    found = by_hand.sheet(room, delivery, caller)
+    if "text/html" in accept:
+        return HTMLResponse(_page(found), headers={"Content-Security-Policy": POLICY})
+    return SheetView(
+        delivery=found.delivery.id,
+        agency=found.delivery.agency,
+        purpose=found.delivery.purpose,
+        kind=found.delivery.kind,
+        reference=found.reference,
+        contacts=[ContactView(**contact) for contact in found.contacts],
+        referral=dict(found.data),
+    )
+
+
+@router.post("/{delivery}/given", openapi_extra=body_of("given", examples.GIVEN), response_model_exclude_none=True)
+def given(delivery: str, body: Json, caller: Hub, room: Room) -> DeliveryView:
+    """Record that it was given: when, to whom, and the agency's reference. She must have agreed at that time."""
+    done = by_hand.given(room, delivery, contract.check("given", body.document), caller)
+    with room.store.begin() as tx:
+        return delivery_view(room, tx, done)
+
+
+@router.post("/{delivery}/status", openapi_extra=body_of("answer", examples.ANSWER), response_model_exclude_none=True)
+def status(delivery: str, body: Json, caller: Hub, room: Room) -> Answered:
+    """Record what the agency answered. Before it was given: *declined*, or *withdrawn* if it was never given."""
+    found, believed = by_hand.answered(room, delivery, contract.check("answer", body.document), caller)
+    with room.store.begin() as tx:
+        return Answered(believed=believed, delivery=delivery_view(room, tx, found))
+
+
+def _page(found: Sheet) -> str:
+    """To print: no style, no script, nothing loaded."""
+    one = found.delivery
+    taken_back = one.kind == "withdrawal"
+    title = f"{'Withdrawal' if taken_back else 'Referral'} for {one.agency}"
+    say = (
+        "She took her referral back. Tell the agency to stop, and to delete what it was given."
+        if taken_back
+        else "Give the agency this and nothing else. Destroy the sheet afterwards."
+    )
+    facts = [("Our reference", one.id), ("Made", f"{one.created_at.astimezone(UTC):%d %B %Y %H:%M} UTC")]
+    facts += [("Their reference", found.reference)] if found.reference else []
+    facts += [(contact["name"], ", ".join(contact["phones"])) for contact in found.contacts]
+    tables = "".join(_table(rows) for rows in (facts, list(_rows(found.data))) if rows)
+    return (
+        f'<!doctype html><html lang="en-GB"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
+        f"<body><h1>{escape(title)}</h1><p>{escape(say)}</p>{tables}</body></html>"
+    )
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f'<tr><th scope="row" align="left">{escape(n)}</th><td>{escape(v)}</td></tr>' for n, v in rows)
+    return f'<table border="1" cellpadding="4">{cells}</table>'
+
+
+def _rows(value: Any, place: str = "") -> list[tuple[str, str]]:
+    """Every leaf with its place in words."""
+    if isinstance(value, dict):
+        return [row for name, child in value.items() for row in _rows(child, f"{place}: {name}" if place else name)]
+    if isinstance(value, list):
+        return [row for number, child in enumerate(value, 1) for row in _rows(child, f"{place} {number}")]
+    words = {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return [(place.replace("_", " ").capitalize(), words)]

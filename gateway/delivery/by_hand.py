@@ -1,0 +1,196 @@
+"""Delivery by hand: the agency has no interface, so a person tells it, by phone or secure mail.
+
+It is claimed like any other delivery and becomes a task. Its hub opens a sheet with what that agency may be given,
+and records when it gave it and to whom; later, what the agency answers. From the moment the sheet was opened the
+agency may have it, as with a request that has begun to leave.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import gateway_sdk as sdk
+
+from gateway.errors import Conflict, ConsentMissing, Invalid, NotFound
+from gateway.plugins import Agency
+from gateway.policy import minimise
+from gateway.policy.consent import Grant, WhyNot
+from gateway.policy.lifecycle import Move, Party, State
+from gateway.store import audit, consents, deliveries, directory, events, referrals
+from gateway.store.attempts import Look
+from gateway.store.callers import Caller
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
+
+from . import behind, decisions, feedback, settle
+from .permission import permission
+from .room import PostRoom
+
+SKEW = timedelta(minutes=5)  # a worker's watch may go before our clock
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a person needs to give *delivery* to its agency. *data*: the minimised referral; empty for a withdrawal.
+
+    *reference*: the agency's own, of what is taken back. *contacts*: name and numbers of its services.
+    """
+
+    delivery: Delivery
+    data: Mapping[str, Any]
+    reference: str | None
+    contacts: list[dict[str, Any]]
+
+
+def carry_on(room: PostRoom, look: Look, agency: Agency) -> None:
+    """What the clock does about a held delivery: make it a person's task, or remind of one that nobody has done.
+
+    A referral becomes a task only if she has not withdrawn meanwhile; a withdrawal in any case.
+    """
+    held = look.delivery
+    consent = look.referral.consent if held.kind == "referral" else None
+    with room.store.begin() as tx:
+        due = tx.now() + agency.settings.remind_after
+        if held.state is State.TASK:
+            deliveries.remind(tx, held, again_at=due)
+        else:
+            deliveries.put_move(tx, held, Move.HAND, due_at=due, consent=consent)
+
+
+def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
+    """Open the sheet of a task: audited, and only while she agrees. Raises NotFound, Conflict, ConsentMissing."""
+    with room.store.begin() as tx:
+        task, agency, record = _task(room, tx, identifier, caller)
+        allowed = _permission(record, task, agency, record.read_at)
+        if isinstance(allowed, Grant):
+            return _opened(tx, task, agency, allowed, caller)
+        if not task.seen_at:
+            settle.consent_ended(tx, task, allowed)
+    raise ConsentMissing(
+        f"She does not agree to {agency.name} any more: it must not be given.", missing=_missing(agency, allowed)
+    )
+
+
+def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller) -> Sheet:
+    data: Mapping[str, Any] = {}
+    if task.kind == "referral" and task.referral:
+        deliveries.open_sheet(tx, task)
+        whole = referrals.sealed(tx, task.referral).open(tx.vault)
+        data = minimise.keep(whole, agency.name, agency.adapter.needs, grant.categories)
+        audit.write(tx, caller.actor, "referral.open", task.referral, because=f"sheet of {task.id} for {agency.name}")
+    original = deliveries.get(tx, task.of) if task.of else task
+    contacts = [
+        {"name": one.name, "phones": [phone["number"] for phone in one.phones]}
+        for one in directory.look(tx).services
+        if one.agency == agency.name
+    ]
+    return Sheet(task, data, deliveries.reference(tx, original), contacts)
+
+
+def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> Delivery:
+    """A person gave it to the agency. *document* follows the schema ``given``.
+
+    She must have agreed at the time it was given; what happened all the same is recorded on request, and taken back.
+    Raises NotFound, Conflict, Invalid, ConsentMissing.
+    """
+    at = datetime.fromisoformat(document["at"])
+    with room.store.begin() as tx:
+        task, agency, record = _task(room, tx, identifier, caller)
+        if not task.created_at - SKEW <= at <= record.read_at + SKEW:
+            raise Invalid("At /at: expected a time since the referral was made, and not in the future.")
+        allowed = _permission(record, task, agency, at)
+        agreed = isinstance(allowed, Grant)
+        if isinstance(allowed, WhyNot) and not document.get("without_consent"):
+            raise ConsentMissing(
+                "She did not agree at that time, so it must not be given. If the agency has it all the same, "
+                "record it with without_consent: it is then taken back.",
+                missing=_missing(agency, allowed),
+            )
+        deliveries.keep_given(tx, task, at, document["to"])
+        settle.delivered(
+            room, tx, task, agency, document.get("reference"), record.read_at,
+            by=caller.actor, code=None if agreed else "given_without_consent",
+        )  # fmt: skip
+        done = deliveries.lock(tx, task.id)
+        if not agreed and not deliveries.waiting_for(tx, done.id):
+            decisions.take_back(tx, done, caller)
+        behind.release(tx, done)
+        return deliveries.get(tx, done.id)
+
+
+def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> tuple[Delivery, bool]:
+    """The agency told a person how it stands. *document* follows the schema ``answer``.
+
+    Of a task that was not given yet: that the agency declines it, or (``withdrawn``) that it was never given. Returns
+    the delivery, and whether that was believed: what contradicts an earlier answer is kept in the audit and told as an
+    event, and changes nothing. Raises NotFound, Conflict.
+    """
+    status = sdk.Status(document["status"])
+    reason = sdk.Reason(document["reason"]) if "reason" in document else None
+    at = datetime.fromisoformat(document["at"]) if "at" in document else None
+    with room.store.begin() as tx:
+        delivery = _own(tx, identifier, caller, lock=True)
+        _by_hand(room, delivery)
+        if delivery.state is State.TASK:
+            return _not_given(tx, delivery, status, reason, caller), True
+        if delivery.state is not State.DELIVERED or delivery.kind != "referral":
+            raise Conflict(f"{identifier} is {delivery.state}: there is no answer to it")
+        update = sdk.Update(status, reason=reason, at=at)
+        believed = feedback.apply(tx, delivery, update, by=caller.actor, party=Party.HUB_FOR_AGENCY)
+        if not believed:
+            events.write(
+                tx, "delivery.contradiction", hub=delivery.hub, referral=delivery.referral, delivery=delivery.id,
+                agency=delivery.agency, state=delivery.state, status=status, reason=reason,
+            )  # fmt: skip
+        return deliveries.get(tx, identifier), believed
+
+
+def _not_given(tx: Tx, task: Delivery, status: sdk.Status, reason: sdk.Reason | None, caller: Caller) -> Delivery:
+    if task.kind == "referral" and status is sdk.Status.DECLINED:
+        task = deliveries.set_status(tx, task, status, reason=reason, at=tx.now(), by=caller.actor)
+        deliveries.put_move(tx, task, Move.REFUSE, by=caller.actor, code="declined_by_hand")
+    elif task.kind == "referral" and status is sdk.Status.WITHDRAWN:
+        deliveries.put_move(tx, task, Move.WITHDRAW, by=caller.actor, code="not_given", status=status)
+    else:
+        raise Conflict(f"{task.id} waits to be given: record that first, or that it is declined or withdrawn")
+    behind.release(tx, deliveries.lock(tx, task.id))
+    return deliveries.get(tx, task.id)
+
+
+def _permission(record: consents.Record, task: Delivery, agency: Agency, at: datetime) -> Grant | WhyNot:
+    """A withdrawal tells nothing of her, and is never stopped."""
+    if task.kind == "withdrawal":
+        return Grant(agency.name, task.purpose, frozenset())
+    return permission(record.consent, agency, task.purpose, at)
+
+
+def _missing(agency: Agency, why: WhyNot) -> list[dict[str, str]]:
+    return [{"agency": agency.name, "purpose": agency.purpose, "reason": why}]
+
+
+def _task(room: PostRoom, tx: Tx, identifier: str, caller: Caller) -> tuple[Delivery, Agency, consents.Record]:
+    """A task of *caller*'s, its agency and consent; the consent locked before the task, as everywhere."""
+    found = _own(tx, identifier, caller)
+    if found.referral is None:
+        raise Conflict(f"{identifier} is told to a webhook: it is not to be given by hand")
+    record = consents.get(tx, referrals.get(tx, found.referral, hub=caller.hub).consent, hub=caller.hub)
+    task = deliveries.lock(tx, identifier)
+    agency = _by_hand(room, task)
+    if task.state is not State.TASK:
+        raise Conflict(f"{identifier} is {task.state}: it is not to be given by hand")
+    return task, agency, record
+
+
+def _own(tx: Tx, identifier: str, caller: Caller, *, lock: bool = False) -> Delivery:
+    found = deliveries.lock(tx, identifier) if lock else deliveries.get(tx, identifier)
+    if found.hub != caller.hub:
+        raise NotFound(f"there is no delivery {identifier}")
+    return found
+
+
+def _by_hand(room: PostRoom, delivery: Delivery) -> Agency:
+    agency = room.agencies.get(delivery.agency)
+    if agency is None or not agency.settings.by_hand:
+        raise Conflict(f"{delivery.agency} is not reached by hand")
+    return agency
