@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.policy import places
@@ -22,43 +23,49 @@ from gateway.policy.routing import (
 )
 from gateway.settings import AREAS
 
-NEEDS = ["emergency-accommodation", "mental-health"]
-URGENCIES = ["routine", "stat"]
+# A small world, so that most services are near, and each rule is often the only one in the way.
+NEED, PURPOSE, URGENCY = "emergency-accommodation", "housing", "stat"
 AGENCIES = ["a", "b", "c"]
-PURPOSES = ["housing", "health-care"]
+HERE = ["ayrshire", "S12000021", "S08000015", "dundee", "S12000042", "S08000030"]
 
-ages = st.none() | st.integers(0, 90)
+
+def mostly(usual: Any, odd: Any) -> Any:
+    return st.integers(0, 5).flatmap(lambda number: odd if number == 0 else usual)
+
+
+ages = mostly(st.none(), st.sampled_from([15, 16, 30, 60]))
 services = st.lists(
     st.builds(
         Service,
         id=st.integers(0, 10**6).map("svc_{}".format),
         agency=st.sampled_from(AGENCIES),
         name=st.just("A service"),
-        needs=st.frozensets(st.sampled_from(NEEDS), min_size=1),
-        urgency=st.frozensets(st.sampled_from(URGENCIES), min_size=1),
-        places=st.frozensets(st.sampled_from(sorted(places.PLACES)), min_size=1, max_size=3),
-        rules=st.builds(Eligibility, ages, ages, st.none() | st.booleans()),
+        needs=mostly(st.just(frozenset([NEED])), st.just(frozenset(["mental-health"]))),
+        urgency=mostly(st.just(frozenset([URGENCY, "routine"])), st.just(frozenset(["routine"]))),
+        places=st.frozensets(st.sampled_from(HERE), min_size=1, max_size=3),
+        rules=st.builds(Eligibility, ages, ages, mostly(st.none(), st.booleans())),
     ),
-    max_size=8,
+    max_size=6,
     unique_by=lambda one: one.id,
 )
 wishes = st.builds(
     Wish,
-    need=st.sampled_from(NEEDS),
-    purpose=st.sampled_from(PURPOSES),
-    area=st.sampled_from(AREAS),
-    urgency=st.sampled_from(URGENCIES),
-    age=ages,
+    need=st.just(NEED),
+    purpose=st.just(PURPOSE),
+    area=st.sampled_from(["ayrshire", "dundee"]),
+    urgency=st.sampled_from([URGENCY, "routine"]),
+    age=mostly(st.sampled_from([15, 16, 30, 60]), st.none()),
     children=st.booleans(),
-).flatmap(
-    lambda wish: st.sampled_from([None, *sorted(wish.councils)]).map(lambda council: replace(wish, council=council))
-)
+).flatmap(lambda wish: st.sampled_from([None, *sorted(wish.councils)]).map(lambda code: replace(wish, council=code)))
 circumstances = st.builds(
     Circumstances,
-    purposes=st.dictionaries(st.sampled_from(AGENCIES), st.sampled_from(PURPOSES)),
-    areas=st.frozensets(st.sampled_from(AREAS), min_size=4),
+    purposes=mostly(
+        st.just(dict.fromkeys(AGENCIES, PURPOSE)),
+        st.dictionaries(st.sampled_from(AGENCIES), st.sampled_from([PURPOSE, "health-care"])),
+    ),
+    areas=mostly(st.just(frozenset(AREAS)), st.just(frozenset(["glasgow"]))),
     agreed=st.none() | st.frozensets(st.sampled_from(AGENCIES)),
-    already=st.frozensets(st.sampled_from(AGENCIES), max_size=1),
+    already=mostly(st.just(frozenset[str]()), st.just(frozenset(["a"]))),
 )
 
 
@@ -80,6 +87,7 @@ def able(wish: Wish, one: Service, known: Circumstances, *, but_consent: bool = 
     )
 
 
+@settings(max_examples=300)
 @given(wishes, services, circumstances)
 def test_one_is_picked_if_any_fails_no_rule_and_never_one_that_does(
     wish: Wish, directory: Sequence[Service], known: Circumstances
@@ -125,6 +133,35 @@ def test_every_other_one_thereabouts_is_passed_over_for_a_reason(
     for one in directory:
         if one.id in reasons:
             assert (reasons[one.id] == (WhyNot.ANOTHER_FIRST,)) == able(wish, one, known)
+
+
+ROOMS = Service("svc_1", "a", "Rooms", frozenset([NEED]), frozenset([URGENCY]), frozenset(["ayrshire"]))
+BED = Wish(NEED, PURPOSE, "ayrshire", URGENCY, age=30)
+KNOWN = Circumstances({"a": PURPOSE}, frozenset(AREAS), {"a"})
+
+
+@pytest.mark.parametrize(
+    ("wish", "service", "known", "why"),
+    [
+        (BED, ROOMS, replace(KNOWN, areas=()), WhyNot.AREA_OFF),
+        (BED, replace(ROOMS, places=frozenset(["S12000021"])), KNOWN, WhyNot.PART_OF_AREA),
+        (BED, ROOMS, replace(KNOWN, purposes={}), WhyNot.NOT_CONFIGURED),
+        (BED, ROOMS, replace(KNOWN, purposes={"a": "health-care"}), WhyNot.OTHER_PURPOSE),
+        (replace(BED, urgency="routine"), ROOMS, KNOWN, WhyNot.URGENCY),
+        (replace(BED, age=None), replace(ROOMS, rules=Eligibility(16)), KNOWN, WhyNot.AGE_NOT_KNOWN),
+        (replace(BED, age=15), replace(ROOMS, rules=Eligibility(16)), KNOWN, WhyNot.TOO_YOUNG),
+        (BED, replace(ROOMS, rules=Eligibility(None, 29)), KNOWN, WhyNot.TOO_OLD),
+        (BED, replace(ROOMS, rules=Eligibility(with_children=True)), KNOWN, WhyNot.NO_CHILDREN),
+        (replace(BED, children=True), replace(ROOMS, rules=Eligibility(with_children=False)), KNOWN, WhyNot.CHILDREN),
+        (BED, ROOMS, replace(KNOWN, already={"a"}), WhyNot.ASKED_ALREADY),
+        (BED, ROOMS, replace(KNOWN, agreed=()), WhyNot.NOT_AGREED),
+    ],
+)
+def test_each_rule_alone_stands_in_the_way(wish: Wish, service: Service, known: Circumstances, why: WhyNot) -> None:
+    assert choose(BED, [ROOMS], KNOWN).picked is ROOMS
+    choice = choose(wish, [service], known)
+    assert (choice.picked, choice.passed_over) == (None, ((service, (why,)),))
+    assert choice.ask_her == (service if why is WhyNot.NOT_AGREED else None)
 
 
 def test_every_reason_has_a_sentence() -> None:
