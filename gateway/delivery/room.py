@@ -32,24 +32,28 @@ class PostRoom:
 
     def target(self, agency: Agency) -> Target:
         """Where *agency* is, for the wire."""
+        if agency.outside:  # a hub may move its webhook
+            return self._target(agency)
+        if agency.name not in self._targets:
+            self._targets[agency.name] = self._target(agency)
+        return self._targets[agency.name]
+
+    def _target(self, agency: Agency) -> Target:
         chosen = agency.settings
-        place = f"{agency.name} {chosen.base_url}"  # a hub may move its webhook
-        if place not in self._targets:
-            self._targets[place] = Target(
-                name=agency.name,
-                base_url=chosen.base_url,
-                auth=agency.adapter.auth,
-                credentials=agency.credentials,
-                wsdl=agency.adapter.wsdl,
-                deadline=chosen.deadline.total_seconds(),
-                max_reply=chosen.max_reply,
-                ca_file=chosen.ca_file,
-                client_certificate=chosen.client_certificate,
-                client_key=chosen.client_key,
-                public_only=agency.outside and not self.settings.webhooks.allow_private,
-                status_only=agency.outside,
-            )
-        return self._targets[place]
+        return Target(
+            name=agency.name,
+            base_url=chosen.base_url,
+            auth=agency.adapter.auth,
+            credentials=agency.credentials,
+            wsdl=agency.adapter.wsdl,
+            deadline=chosen.deadline.total_seconds(),
+            max_reply=chosen.max_reply,
+            ca_file=chosen.ca_file,
+            client_certificate=chosen.client_certificate,
+            client_key=chosen.client_key,
+            public_only=agency.outside and not self.settings.webhooks.allow_private,
+            status_only=agency.outside,
+        )
 
     def webhook(self, found: Webhook) -> Agency:
         """A hub's webhook, as the stairs know an agency."""

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from gateway import doctor
-from gateway.delivery import attempt, decisions, outbox, webhooks
+from gateway.delivery import attempt, decisions, outbox, replay, webhooks
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy import contract
@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.store import events
 from gateway.store import webhooks as stored
 from gateway.store.deliveries import Delivery
+from gateway.store.selections import Selection
 from tests.rooms.delivery.test_attempt import HUB, make_due, submit, work
 from tests.rooms.wire.hostile import Hostile, reply, serving
 from tests.support import HOUSING, Agencies
@@ -242,6 +243,35 @@ def test_days_of_nothing_but_failures_switch_it_off(room: PostRoom, agencies: Ag
     states = Counter(delivery.state for delivery in settled(room))
     assert states == {State.DELIVERED: 2, State.REFUSED: 1, State.WITHDRAWN: 1}  # the last try, and what waited for one
     assert [event["code"] for event in feed(room) if event["type"] == "webhook.disabled"] == ["webhook_failing"]
+
+
+def test_a_webhook_that_moved_is_told_at_its_new_address(room: PostRoom, agencies: Agencies, inbox: Inbox) -> None:
+    identifier, secret = open_to(room, inbox.server.url, "referral.accepted")
+    submit(room, HOUSING)
+    settled(room)
+    with receiving() as new:
+        webhooks.change(room, HUB, identifier, new.server.url + "/new", None, None)
+        submit(room, HOUSING)
+        settled(room)
+        [(headers, body)] = new.messages()
+    Verifier(secret).verify(body, headers)
+    assert len(inbox.messages()) == 1
+
+
+def test_dead_ones_are_sent_again_in_a_range_but_not_to_a_webhook_that_is_off(
+    room: PostRoom, agencies: Agencies, inbox: Inbox
+) -> None:
+    identifier, _ = open_to(room, inbox.server.url, "referral.accepted")
+    inbox.answers += [reply(b"", "503 Service Unavailable")] * 8
+    for _ in range(2):
+        submit(room, HOUSING)
+    assert [delivery.state for delivery in settled(room)] == [State.DEAD] * 2
+    webhooks.change(room, HUB, identifier, None, None, False)
+    [held] = replay.preview(room, Selection())
+    assert (held.agency, held.held_back) == (identifier, "webhook_off")
+    webhooks.change(room, HUB, identifier, None, None, True)
+    assert list(replay.carry_out(room, Selection(), by="admin:a", reason="they are back").values()) == [2]
+    assert [delivery.state for delivery in settled(room)] == [State.DELIVERED] * 2
 
 
 def test_what_waits_for_a_removed_webhook_ends(room: PostRoom, agencies: Agencies, inbox: Inbox) -> None:
