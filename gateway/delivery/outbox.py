@@ -1,11 +1,12 @@
 """The clock's work: find what is due and ring the bell for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from gateway import logs
 from gateway.policy.breaker import Limits
-from gateway.policy.calls import Standing, stand
+from gateway.policy.calls import stand
 from gateway.policy.lifecycle import Move
 from gateway.store import audit, deliveries, events, figures, health, pace, webhooks
 from gateway.store.deliveries import Window
@@ -19,7 +20,7 @@ log = logs.get()
 Bell = Callable[[Sequence[tuple[str, UUID]]], None]
 """Rings for a bundle: deliveries of one agency, ``(id, token)``, to be carried out one after another."""
 
-WEBHOOK = 4  # calls in flight to one webhook
+WEBHOOK = 2  # calls in flight to one webhook
 BUNDLE = 8  # at most so many in one message
 
 
@@ -75,27 +76,33 @@ def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list
 
 
 def _windows(room: PostRoom, tx: Tx) -> dict[str, Window]:
-    """What may be claimed for each agency, and for each webhook, that may be called."""
+    """What may be claimed for each agency that may be called, one call where its breaker wants to see; and for webhooks."""
     limited = {name for name, agency in room.agencies.items() if agency.settings.calls_a_minute}
     others = limited - pace.turns(tx, limited) if limited else ()
-    awake = webhooks.put_awake(tx)
+    due = webhooks.put_due(tx)
     windows = {}
     for name, stands in standing.everyones(room, tx).items():
-        agency = room.agencies[name]
-        if name not in others:
-            windows[name] = _window(tx, name, stands, agency.settings.window, agency.breaker)
-    for row in awake:
+        agency, takes = room.agencies[name], stands.takes()
+        if name in others or takes == frozenset():
+            continue
+        if stands.probing and not health.take_probe(tx, name, agency.breaker.pause):
+            continue
+        width = 1 if stands.probing else agency.settings.window
+        windows[name] = Window(width, stands.minute.left if stands.minute else None, takes)
+    return windows | _webhook_windows(room, tx, due.fetchall())
+
+
+def _webhook_windows(room: PostRoom, tx: Tx, due: Sequence[Mapping[str, Any]]) -> dict[str, Window]:
+    """All webhooks together get no more than a quarter of the threads: hubs that answer slowly hold up no referral."""
+    left = max(1, room.settings.threads // 4) - (due[0]["held"] if due else 0)
+    windows = {}
+    for row in due:
         stands = stand(row["now"], opened_at=row["opened_at"], probe_at=row["probe_at"])
-        windows[row["id"]] = _window(tx, row["id"], stands, WEBHOOK, Limits())
-    return {name: window for name, window in windows.items() if window}
-
-
-def _window(tx: Tx, name: str, stands: Standing, width: int, limits: Limits) -> Window | None:
-    """What may be claimed for one that *stands* so: one call where its breaker wants to see; None: nothing."""
-    takes = stands.takes()
-    if takes == frozenset() or (stands.probing and not health.take_probe(tx, name, limits.pause)):
-        return None
-    return Window(1 if stands.probing else width, stands.minute.left if stands.minute else None, takes)
+        if left < 1 or stands.stops or (stands.probing and not health.take_probe(tx, row["id"], Limits().pause)):
+            continue
+        windows[row["id"]] = Window(1 if stands.probing else WEBHOOK, min(left, WEBHOOK))
+        left -= WEBHOOK
+    return windows
 
 
 def _doubt_abandoned(room: PostRoom) -> None:

@@ -103,11 +103,18 @@ def all_of(tx: Tx, hub: str | None = None) -> list[Webhook]:
     return [_of_row(row) for row in rows]
 
 
-def put_awake(tx: Tx) -> Cursor:
-    """Asks for those that are switched on, and how each fares: ``{id, opened_at, probe_at, now}``."""
+def put_due(tx: Tx) -> Cursor:
+    """Asks for those that are on and have something due, in no order, and how each fares.
+
+    ``{id, opened_at, probe_at, now, held}``; *held*: how many calls to webhooks are in flight, all together.
+    """
     return tx.put(
-        "SELECT id, opened_at, probe_at, clock_timestamp() AS now FROM webhooks "
-        "LEFT JOIN agency_health ON agency = id WHERE disabled_at IS NULL"
+        "SELECT id, opened_at, probe_at, clock_timestamp() AS now, (SELECT count(*) FROM webhooks AS one "
+        "    JOIN deliveries ON agency = one.id WHERE token IS NOT NULL AND due_at > now()) AS held "
+        "FROM webhooks LEFT JOIN agency_health ON agency_health.agency = webhooks.id "
+        "WHERE disabled_at IS NULL AND EXISTS ("
+        "    SELECT FROM deliveries WHERE deliveries.agency = webhooks.id AND due_at <= now() AND state <> 'sending') "
+        "ORDER BY random()"
     )
 
 

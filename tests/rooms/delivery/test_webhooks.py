@@ -349,6 +349,27 @@ def test_a_breaker_spares_a_webhook_that_is_down_and_agencies_go_on(
     assert states == {"delivered": 12}
 
 
+def test_slow_hubs_hold_up_no_referral(room: PostRoom) -> None:
+    for _ in range(6):
+        open_to(room, "http://127.0.0.1:9/")
+    for _ in range(3):
+        submit(room)
+    outbox.tidy(room)  # 18 events' deliveries are due, and 9 referrals'
+
+    def claimed() -> Counter[str]:
+        rung: list[Any] = []
+        outbox.claim(room, rung.extend)
+        with room.store.begin() as tx:
+            rows = tx.all("SELECT kind FROM deliveries WHERE id = ANY(%(ids)s)", {"ids": [one for one, _ in rung]})
+        return Counter(row["kind"] for row in rows)
+
+    assert claimed() == {"referral": 9, "event": 4}  # a quarter of 16 threads
+    assert claimed() == {}  # while these are in flight
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET state = 'delivered', token = NULL, due_at = NULL WHERE token IS NOT NULL")
+    assert claimed() == {"event": 4}
+
+
 def test_an_address_that_leads_inside_is_refused_when_it_is_used(
     room: PostRoom, agencies: Agencies, inbox: Inbox
 ) -> None:
