@@ -1,7 +1,7 @@
 """What operators watch, in Prometheus's text format: counted in the database at each scrape.
 
 So it does not matter which process is asked, nor that one was started again. Labels are agencies' names from
-the settings and words of closed lists: no ids, no texts, nothing of a person.
+the settings (all hubs' webhooks are one) and words of closed lists: no ids, no texts, nothing of a person.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from itertools import accumulate
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from . import ids
 from .policy.breaker import Gate, gate
 from .policy.lifecycle import UNDELIVERED, State
 from .store import figures, health
@@ -56,7 +57,8 @@ def text(tx: Tx, agencies: Collection[str]) -> bytes:
 
 
 def look(tx: Tx, agencies: Collection[str]) -> Seen:
-    totals, backlog, (unwell, now) = figures.totals(tx), figures.backlog(tx), health.picture(tx)
+    totals, backlog, (everyone, now) = figures.totals(tx), figures.backlog(tx), health.picture(tx)
+    unwell = {name: found for name, found in everyone.items() if not ids.valid(name, "whe")}
     named = {row["agency"] for row in (*totals, *backlog) if row["agency"]}
     return Seen(
         sorted({*agencies, *named, *unwell}),
@@ -168,7 +170,7 @@ WATCHED = (
     Watched(
         "gateway_oldest_undelivered_age_seconds", "gauge", (),
         "Age of the oldest delivery that is not settled, be it waiting, held back or uncertain; 0 when there is none.",
-        lambda seen: {(): max((_oldest(seen, agency) for agency in seen.agencies), default=0)},
+        lambda seen: {(): max((_oldest(seen, name) for name in seen.agencies if name != figures.WEBHOOKS), default=0)},
     ),
     Watched(
         "gateway_agency_oldest_undelivered_age_seconds", "gauge", ("agency",),

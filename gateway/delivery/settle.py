@@ -167,11 +167,17 @@ def _note_health(room: PostRoom, tx: Tx, agency: Agency, result: object, down: b
     """What a call says of its agency: that it answers, or that it does not. People are told when an outage begins or ends."""
     if isinstance(result, sdk.Unavailable | sdk.Uncertain):
         if health.failed(tx, agency.name, agency.breaker):
-            alerts.outage(room, tx, agency.name, Phase.BEGINS)
+            _tell_people(room, tx, agency, Phase.BEGINS)
             log.error("outage begins", agency=agency.name)
     elif down and not isinstance(result, Unmade) and health.succeeded(tx, agency.name):
-        alerts.outage(room, tx, agency.name, Phase.OVER)
+        _tell_people(room, tx, agency, Phase.OVER)
         log.warning("outage is over", agency=agency.name)
+
+
+def _tell_people(room: PostRoom, tx: Tx, agency: Agency, phase: Phase) -> None:
+    """Of an agency's outage; a webhook's is its hub's, who sees it there."""
+    if not agency.outside:
+        alerts.outage(room, tx, agency.name, phase)
 
 
 def consent_ended(tx: Tx, delivery: Delivery, why: WhyNot) -> None:

@@ -65,10 +65,10 @@ def late(tx: Tx, agencies: Mapping[str, frozenset[str] | None], oldest: timedelt
 
 
 def ended(tx: Tx) -> dict[tuple[str, Kind], tuple[int, int]]:
-    """``{(agency, kind): (lately, in all)}`` of the dead, and of the uncertain that wait for a person."""
+    """``{(agency, kind): (lately, in all)}`` of the dead, and of the uncertain that wait for a person; webhooks' are their hub's."""
     rows = tx.all(
         "SELECT agency, state, count(*) FILTER (WHERE updated_at > clock_timestamp() - %(quiet)s) AS lately, count(*) AS whole "
-        "FROM deliveries WHERE state = 'dead' OR (state = 'asking' AND due_at IS NULL) GROUP BY agency, state",
+        "FROM deliveries WHERE event IS NULL AND (state = 'dead' OR state = 'asking' AND due_at IS NULL) GROUP BY agency, state",
         {"quiet": QUIET},
     )
     kinds = {"dead": Kind.DEAD, "asking": Kind.UNDECIDED}
