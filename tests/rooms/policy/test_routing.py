@@ -87,7 +87,7 @@ def able(wish: Wish, one: Service, known: Circumstances, *, but_consent: bool = 
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(wishes, services, circumstances)
 def test_one_is_picked_if_any_fails_no_rule_and_never_one_that_does(
     wish: Wish, directory: Sequence[Service], known: Circumstances
@@ -101,6 +101,7 @@ def test_one_is_picked_if_any_fails_no_rule_and_never_one_that_does(
         assert len(choice.picked.councils) == min(len(one.councils) for one in could)
 
 
+@settings(deadline=None)
 @given(wishes, services, circumstances, st.randoms())
 def test_the_order_of_the_directory_does_not_matter(
     wish: Wish, directory: Sequence[Service], known: Circumstances, random: "object"
@@ -110,6 +111,7 @@ def test_the_order_of_the_directory_does_not_matter(
     assert choose(wish, shuffled, known) == choose(wish, directory, known)
 
 
+@settings(deadline=None)
 @given(wishes, services, circumstances)
 def test_consent_is_never_widened(wish: Wish, directory: Sequence[Service], known: Circumstances) -> None:
     choice = choose(wish, directory, known)
@@ -122,6 +124,7 @@ def test_consent_is_never_widened(wish: Wish, directory: Sequence[Service], know
         assert not [one for one in directory if able(wish, one, known, but_consent=True)]
 
 
+@settings(deadline=None)
 @given(wishes, services, circumstances)
 def test_every_other_one_thereabouts_is_passed_over_for_a_reason(
     wish: Wish, directory: Sequence[Service], known: Circumstances
