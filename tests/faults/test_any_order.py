@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway import intake
-from gateway.delivery import attempt, decisions, outbox
+from gateway.delivery import attempt, decisions, outbox, replay
 from gateway.delivery.room import PostRoom
-from gateway.errors import MaybeSent, NotSent
+from gateway.errors import ConsentMissing, MaybeSent, NotSent
 from gateway.plugins import Agency
 from gateway.policy.lifecycle import DELIVERY, Move, State
 from gateway.settings import AgencySettings, Settings
 from gateway.store import audit, callers, consents, deliveries
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
+from gateway.store.selections import Selection
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
 from tests.support import ALL_CATEGORIES, consent, referral
@@ -99,6 +100,7 @@ class Machine(RuleBasedStateMachine):
         self.arrived: Counter[str] = Counter()  # how often an agency took a referral in
         self.allowed: Counter[str] = Counter()  # how often it may have been, at an agency without keys or answers
         self.kept: set[str] = set()
+        self.paused: set[str] = set()
         self.bells: list[tuple[str, UUID]] = []
         self.consents: dict[str, str] = {}  # delivery: consent
         self.withdrawn: dict[str, int] = {}  # delivery: arrivals when consent was withdrawn and nothing was on the wire
@@ -114,6 +116,7 @@ class Machine(RuleBasedStateMachine):
 
     def agency(self, request: sdk.RestRequest, target: Any, **_: Any) -> sdk.Reply:
         key = request.json["key"]
+        assert target.name not in self.paused
         if self.die == "before":
             raise Killed
         if self.weather == "no connection":
@@ -212,9 +215,25 @@ class Machine(RuleBasedStateMachine):
         chosen = data.draw(st.sampled_from(sorted(self.decidable())))
         if verb == "confirm" and chosen.state is State.ASKING:
             decisions.confirm(self.room, chosen.id, by="admin:a", reason="they said so")
+        elif chosen.id in self.withdrawn:
+            with pytest.raises(ConsentMissing):
+                decisions.replay(self.room, chosen.id, by="admin:a", reason="send it")
         else:
             self.allowed[chosen.id] += 1
             decisions.replay(self.room, chosen.id, by="admin:a", reason="send it")
+
+    @rule(states=st.sampled_from([{State.DEAD}, {State.DEAD, State.REFUSED}, {State.ASKING}]))
+    def a_person_sends_all_of_them_again(self, states: set[State]) -> None:
+        for chosen in self.decidable():
+            if chosen.state in states and chosen.id not in self.withdrawn:
+                self.allowed[chosen.id] += 1
+        replay.carry_out(self.room, Selection(frozenset(states)), by="admin:a", reason="they are back")
+
+    @rule(kind=st.sampled_from(["plain", "keyed", "asked"]), stop=st.booleans())
+    def a_person_pauses_or_resumes(self, kind: str, stop: bool) -> None:
+        agency = next(name for name in self.agencies if name.startswith(kind))
+        (decisions.pause if stop else decisions.resume)(self.room, agency, by="admin:a", reason="x")
+        (self.paused.add if stop else self.paused.discard)(agency)
 
     # What must hold
 
@@ -253,6 +272,9 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.weather = "fine"
+            for agency in sorted(self.paused):
+                decisions.resume(self.room, agency, by="admin:a", reason="x")
+            self.paused.clear()
             for _ in range(12):
                 self.time_passes()
                 self.tick()
