@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import logs
-from .errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfigured, NotFound
+from .errors import Conflict, ConsentMissing, Forbidden, GatewayError, Invalid, Misconfigured, NotFound
 
 if TYPE_CHECKING:
     from .delivery.room import PostRoom
@@ -303,7 +303,7 @@ def deliveries_replay(
     as_json: AsJson = False,
 ) -> None:
     """Send dead deliveries again, under their same keys: one, or a range. Consent is checked first, and when they leave."""
-    from .delivery import decisions
+    from .delivery import decisions, replay
 
     ranged = bool(agency or since or until or code or state)
     if bool(identifier) == ranged:
@@ -311,34 +311,12 @@ def deliveries_replay(
     if identifier:
         _decide(decisions.replay, identifier, reason, dry_run, "queued again")
         return
-    chosen = _selection(agency, since, until, code or (), state or ("dead",))
+    try:
+        chosen = replay.selection(agency, since, until, code or (), state or ())
+    except Invalid as problem:
+        raise typer.BadParameter(problem.detail) from None
     with opened() as room:
         _replay(room, chosen, reason, dry_run=dry_run, yes=yes, as_json=as_json)
-
-
-def _selection(
-    agency: str | None, since: str | None, until: str | None, codes: Sequence[str], states: Sequence[str]
-) -> "Selection":
-    from .policy.lifecycle import State
-    from .store.selections import PICKABLE, Selection
-
-    if strange := sorted(set(states) - set(PICKABLE)):
-        raise typer.BadParameter(
-            f"{strange[0]} deliveries are not sent again; give one of {', '.join(PICKABLE)}", param_hint="--state"
-        )
-    times = [_time(since, "--from"), _time(until, "--to")]
-    return Selection(frozenset(State(word) for word in states), agency, frozenset(codes), *times)
-
-
-def _time(text: str | None, option: str) -> datetime | None:
-    """A time as a person gives it; without a zone it is London's."""
-    from .policy.hours import LONDON
-
-    try:
-        at = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        raise typer.BadParameter("give a time such as 2026-11-24T09:00", param_hint=option) from None
-    return at.replace(tzinfo=LONDON) if at and at.tzinfo is None else at
 
 
 def _replay(room: "PostRoom", chosen: "Selection", reason: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:

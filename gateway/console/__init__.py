@@ -5,11 +5,11 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from . import login, status
+from . import agencies, login, replays, status
 
 
 def install(app: FastAPI) -> None:
     """Add the pages to *app*."""
     app.mount("/console/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    app.include_router(login.router)
-    app.include_router(status.router)
+    for part in (login, status, agencies, replays):
+        app.include_router(part.router)

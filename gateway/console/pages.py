@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
+from gateway.delivery import standing
 from gateway.delivery.room import PostRoom
 from gateway.store import callers
 
@@ -36,7 +37,7 @@ _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
-_environment.filters["age"] = age
+_environment.filters.update(age=age, clock=standing.clock, told=standing.told)
 
 
 def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
 
 from gateway import reports
-from gateway.delivery import codes, decisions
+from gateway.delivery import codes, decisions, standing
 from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
 from gateway.policy.lifecycle import DELIVERY, Move, State
@@ -41,14 +41,22 @@ def status(
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
         found = listings.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
-        now = tx.now()
-    page = found[:PAGE]
+        page = found[:PAGE]
+        standings, prospects, now = standing.everyones(room, tx), standing.prospects(room, tx, page), tx.now()
     return render(
         "status.html",
         admin=admin,
         overview=overview,
         states=list(State),
-        rows=[{"delivery": d, "meaning": codes.meaning(room.agencies.get(d.agency), d.code)} for d in page],
+        standings=standings,
+        rows=[
+            {
+                "delivery": one,
+                "meaning": codes.meaning(room.agencies.get(one.agency), one.code),
+                "waits": standing.waits(one, prospects.get(one.id)),
+            }
+            for one in page
+        ],
         next=cursor.write(page[-1].created_at, page[-1].id) if len(found) > PAGE else None,
         agency=agency,
         state=state,
@@ -77,6 +85,8 @@ def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200
         delivery=found,
         meaning=codes.meaning(agency, found.code),
         attempts=attempts,
+        waits=standing.waits(found, standing.prospects(room, tx, [found]).get(found.id)),
+        keeps_keys=agency is not None and agency.adapter.idempotent,
         can={move: (found.state, move) in DELIVERY for move in (Move.REPLAY, Move.CONFIRM)},
         error=error,
         now=tx.now(),

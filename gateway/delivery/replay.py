@@ -6,16 +6,18 @@ Nothing of it happens by itself: a person says which, sees first what it would b
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from gateway_sdk import Status
 
 from gateway import ids
-from gateway.errors import Sealed
+from gateway.errors import Invalid, Sealed
 from gateway.policy.consent import WhyNot
+from gateway.policy.hours import LONDON
 from gateway.policy.lifecycle import Move, State
 from gateway.store import audit, consents, deliveries, selections, webhooks
-from gateway.store.selections import Picked, Selection
+from gateway.store.selections import PICKABLE, Picked, Selection
 from gateway.store.session import Tx
 
 from . import codes, permission
@@ -32,6 +34,29 @@ class Alike:
     state: State
     code: str
     held_back: str = ""
+
+
+def selection(
+    agency: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    codes: Iterable[str] = (),
+    states: Iterable[str] = (),
+) -> Selection:
+    """What a person asked for, in words; without *states* the dead. Raises Invalid, which says what to give instead."""
+    wanted = set(states) or {State.DEAD}
+    if strange := sorted(wanted - set(PICKABLE)):
+        raise Invalid(f"what is {strange[0]} is not sent again: give one of {', '.join(PICKABLE)}")
+    return Selection(frozenset(map(State, wanted)), agency or None, frozenset(codes), _time(since), _time(until))
+
+
+def _time(text: str | None) -> datetime | None:
+    """A time as a person gives it; without a zone it is London's."""
+    try:
+        at = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise Invalid("give a time such as 2026-11-24T09:00") from None
+    return at.replace(tzinfo=LONDON) if at and at.tzinfo is None else at
 
 
 def rows(found: Counter[Alike]) -> list[dict[str, Any]]:

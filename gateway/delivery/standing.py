@@ -73,9 +73,9 @@ def waits(delivery: Delivery, prospect: Prospect | None) -> str | None:
     if prospect:
         if prospect.stop is None:
             return f"until {clock(prospect.at)}"
-        return f"its agency is {told(prospect.stop)}"
+        return f"because its agency is {told(prospect.stop)}"
     if delivery.state is State.ASKING:
-        return f"it is asked about at {clock(delivery.due_at)}" if delivery.due_at else "for a person"
+        return f"to be asked about at {clock(delivery.due_at)}" if delivery.due_at else "for a person"
     return "for the referral it takes back" if delivery.state is State.HELD else None
 
 

@@ -44,6 +44,15 @@ def write(tx: Tx, actor: str, action: str, *objects: str, **detail: Any) -> None
     )
 
 
+def latest(tx: Tx, action: str, object: str) -> dict[str, Any] | None:
+    """``{at, actor, detail}`` of the last time that *action* was done to *object*."""
+    row = tx.one(
+        "SELECT at, actor, detail FROM audit WHERE object = %(object)s AND action = %(action)s ORDER BY id DESC LIMIT 1",
+        {"object": object, "action": action},
+    )
+    return {**row, "detail": json.loads(row["detail"] or "{}")} if row else None
+
+
 def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:
     """The link of *row* after *previous*."""
     fields = [

@@ -90,7 +90,7 @@ def test_uncertain_ones_come_with_a_warning(gateway: Operator, room: PostRoom, a
         ((), "give either a delivery's id, or some of"),
         (("del_0", "--agency", HOUSING), "give either a delivery's id, or some of"),
         (("--from", "yesterday"), "give a time such as 2026-11-24T09:00"),
-        (("--state", "delivered"), "delivered deliveries are not sent again"),
+        (("--state", "delivered"), "what is delivered is not sent again"),
         (("--agency", HOUSING, "--json"), "say --dry-run or --yes with it"),
     ],
 )

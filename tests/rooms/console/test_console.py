@@ -1,6 +1,7 @@
 """The status page, as an administrator's browser asks for it."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from starlette.testclient import TestClient
@@ -10,8 +11,10 @@ from gateway.console.login import hasher
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
 from gateway.store import callers
-from tests.rooms.delivery.test_attempt import of, submit, until, work
-from tests.support import HEALTH, HOUSING, REFERRAL, Agencies
+from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
+from tests.rooms.delivery.test_replay import dead
+from tests.rooms.delivery.test_standing import changed, closed, today
+from tests.support import HEALTH, HOUSING, REFERRAL, SOCIAL_SECURITY, Agencies
 
 PASSWORD = "a long enough password"
 
@@ -31,10 +34,12 @@ def admin(browser: TestClient) -> TestClient:
 
 
 def test_nobody_sees_a_page_without_logging_in(browser: TestClient) -> None:
-    for path in ("/console", "/console/deliveries/del_0"):
+    for path in ("/console", "/console/deliveries/del_0", f"/console/agencies/{HOUSING}", "/console/replay"):
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
-    assert browser.post("/console/deliveries/del_0/replay", data={"reason": "x"}).status_code == 303
+    for path in ("/console/deliveries/del_0/replay", f"/console/agencies/{HOUSING}/pause", "/console/replay"):
+        form = {"reason": "x", "state": "dead", "until": "2099-01-01"}
+        assert browser.post(path, data=form).headers["location"] == "/console/login"
 
 
 @pytest.mark.parametrize(("name", "password"), [("alex", "wrong"), ("nobody", PASSWORD), ("", "")])
@@ -86,7 +91,13 @@ def test_a_page_holds_no_personal_data_and_loads_nothing_from_elsewhere(admin: T
     _, identifier = submit(room)
     work(room)
     delivery = of(room, identifier)[HOUSING]
-    for path in ("/console", f"/console/deliveries/{delivery.id}"):
+    pages = (
+        "/console",
+        f"/console/deliveries/{delivery.id}",
+        f"/console/agencies/{HOUSING}",
+        "/console/replay?state=dead",
+    )
+    for path in pages:
         answer = admin.get(path)
         assert REFERRAL["person"]["name"]["family"] not in answer.text
         assert REFERRAL["subject"] not in answer.text
@@ -118,3 +129,88 @@ def test_an_unknown_delivery_is_a_page_of_its_own(admin: TestClient) -> None:
     answer = admin.get("/console/deliveries/del_00000000000000000")
     assert answer.status_code == 404
     assert "Back to the status page" in answer.text
+
+
+def test_an_agency_is_paused_and_resumed_with_a_reason(admin: TestClient, room: PostRoom, agencies: Agencies) -> None:
+    path = f"/console/agencies/{HOUSING}"
+    assert "round the clock" in admin.get(path).text
+    assert admin.post(f"{path}/pause", data={"reason": " "}).status_code == 422
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert admin.post(f"{path}/pause", data={"reason": "x"}, headers=elsewhere).status_code == 403
+    assert admin.post(f"{path}/pause", data={"reason": "they <b>asked</b> us to"}).status_code == 303
+    _, identifier = submit(room, HOUSING)
+    work(room)
+    waits = of(room, identifier)[HOUSING]
+    page = admin.get(path).text
+    assert "paused since" in page
+    assert "admin:alex: they &lt;b&gt;asked&lt;/b&gt; us to" in page
+    assert "because its agency is paused" in admin.get(f"/console/deliveries/{waits.id}").text
+    assert "paused since" in admin.get("/console").text
+    assert not agencies[HOUSING].received
+    assert admin.post(f"{path}/resume", data={"reason": "they are back"}).status_code == 303
+    until(room, identifier, HOUSING, State.DELIVERED)
+    with room.store.begin() as tx:
+        rows = tx.all("SELECT actor, action FROM audit WHERE object = %(name)s ORDER BY id", {"name": HOUSING})
+    assert [tuple(row.values()) for row in rows] == [("admin:alex", "agency.pause"), ("admin:alex", "agency.resume")]
+    for verb in ("pause", "resume", "burn"):
+        assert admin.post(f"/console/agencies/nobody/{verb}", data={"reason": "x"}).status_code == 404
+    assert admin.post(f"{path}/burn", data={"reason": "x"}).status_code == 422
+
+
+def test_opening_hours_and_limits_are_told_with_until_when(room: PostRoom, browser: TestClient) -> None:
+    shut = changed(closed(room, HOUSING, hours_except=["stat"]), HEALTH, calls_a_minute=1)
+    submit(room, HEALTH)
+    work(shut)
+    viewer = TestClient(app.build(shut), base_url="http://127.0.0.1", follow_redirects=False)
+    viewer.post("/console/login", data={"name": "alex", "password": PASSWORD})
+    opens = f"closed until {today() + timedelta(days=2):%a %-d %b %Y} 00:00"
+    assert opens in viewer.get("/console").text
+    page = viewer.get(f"/console/agencies/{HOUSING}").text
+    assert opens in page
+    assert "stat at any time" in page
+    limited = viewer.get(f"/console/agencies/{HEALTH}").text
+    assert "1 of 1 used" in limited
+    assert "at its limit until" in limited
+
+
+def test_a_range_is_shown_before_it_is_sent_again(admin: TestClient, room: PostRoom, agencies: Agencies) -> None:
+    made = dead(room, agencies, HOUSING, 3)
+    with room.store.begin() as tx:
+        tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": made[0][0]})
+    assert "What it would be" not in admin.get("/console/replay").text
+    page = admin.get("/console/replay", params={"agency": HOUSING, "code": "HTTP 503, timeout", "state": "dead"}).text
+    assert "Send 2 again" in page
+    assert "left as they are: she withdrew her consent" in page
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page)
+    form = {**dict(hidden), "reason": "they are back"}
+    later = dead(room, agencies, HOUSING, 1)  # after it was shown
+    assert admin.post("/console/replay", data={**form, "reason": " "}).status_code == 422
+    elsewhere = {"Origin": "https://evil.example"}
+    assert admin.post("/console/replay", data=form, headers=elsewhere).status_code == 403
+    assert [of(room, referral)[HOUSING].state for _, referral in made] == [State.DEAD] * 3
+    done = admin.post("/console/replay", data=form)
+    assert done.status_code == 200
+    states = [of(room, referral)[HOUSING].state for _, referral in [*made, *later]]
+    assert states == [State.DEAD, State.WAITING, State.WAITING, State.DEAD]
+    for odd in ({"since": "yesterday"}, {"state": "delivered"}):
+        assert admin.get("/console/replay", params=odd).status_code == 422
+
+
+def test_what_waits_for_a_person_is_listed_and_decided(admin: TestClient, room: PostRoom, agencies: Agencies) -> None:
+    agencies[SOCIAL_SECURITY].fail_next("garbage", times=4)
+    _, identifier = submit(room, SOCIAL_SECURITY)
+    for _ in range(6):
+        work(room)
+        make_due(room)
+    waits = of(room, identifier)[SOCIAL_SECURITY]
+    assert waits.id in admin.get(f"/console/agencies/{SOCIAL_SECURITY}").text
+    assert "waits for a person" in admin.get(f"/console?agency={SOCIAL_SECURITY}").text
+    page = admin.get(f"/console/deliveries/{waits.id}").text
+    assert "keeps no keys and may get it twice" in page
+    assert "may get them twice" in admin.get("/console/replay?state=asking").text
+    assert admin.post(f"/console/deliveries/{waits.id}/confirm", data={"reason": "asked by phone"}).status_code == 303
+    assert of(room, identifier)[SOCIAL_SECURITY].state is State.DELIVERED
+    assert waits.id not in admin.get(f"/console/agencies/{SOCIAL_SECURITY}").text
+    with room.store.begin() as tx:
+        rows = tx.all("SELECT actor, detail FROM audit WHERE action = 'delivery.confirm'")
+    assert rows == [{"actor": "admin:alex", "detail": '{"reason": "asked by phone"}'}]
