@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
 
-from gateway import reports
+from gateway import ids, reports
 from gateway.delivery import codes, decisions, standing
 from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
@@ -49,6 +49,7 @@ def status(
         overview=overview,
         states=list(State),
         standings=standings,
+        hooks={row.agency for row in overview.agencies if ids.valid(row.agency, "whe")},
         rows=[
             {
                 "delivery": one,
