@@ -294,7 +294,8 @@ def test_a_process_that_stood_still_sends_nothing_when_it_goes_on(
     room: PostRoom, agencies: Agencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agency = room.agencies[SOCIAL_SECURITY]
-    room._targets[agency.name] = replace(room.target(agency), deadline=0.2)
+    slow = replace(room.target(agency), deadline=0.2)
+    room._targets[f"{agency.name} {slow.base_url}"] = slow
     original = attempt.begin
 
     def stands_still(*args: Any) -> Any:
