@@ -41,11 +41,13 @@ class Housing(sdk.Adapter):
             case 409:
                 return sdk.Delivered(_case_id(reply), duplicate=True)
             case 410:
-                return sdk.Delivered()  # a withdrawal of what it never had, or has no more
+                return sdk.Delivered()  # a withdrawal or update of what it never had, or has no more
             case 401:
                 return sdk.Unavailable("not_authorised")  # ours to mend; nothing is lost by waiting
             case 429 | 503:
                 return sdk.Unavailable(f"HTTP {reply.status}", retry_after=reply.retry_after)
+            case 422 if _problem(reply) == "reference_reused":
+                return sdk.Delivered(duplicate=True)  # it has ours; what was changed since follows as an update
             case 400 | 403 | 404 | 405 | 413 | 415 | 422:
                 return sdk.Refused(_problem(reply))
             case _:
@@ -63,6 +65,11 @@ class Housing(sdk.Adapter):
         if isinstance(body, Mapping) and isinstance(body.get("referrals"), list):
             return _update(body["referrals"][0]) if body["referrals"] else sdk.NotFound()
         return _update(body)
+
+    def update(self, referral: sdk.Referral, sent: sdk.Sent) -> sdk.RestRequest:
+        return sdk.RestRequest(
+            "PUT", f"/referrals/{sent.delivery_key}", json=document(referral), idempotency_key=sent.message_key
+        )
 
     def withdraw(self, sent: sdk.Sent) -> sdk.RestRequest:
         return sdk.RestRequest(

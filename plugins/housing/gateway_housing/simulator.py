@@ -54,6 +54,8 @@ class HousingSimulator(Simulator):
             case "GET", ["referrals"]:
                 case = self.find(request.site, key=request.query.get("reference", "?"))
                 return Response.json(200, {"referrals": [self._status(case)] if case else []})
+            case "PUT", ["referrals", key]:
+                return self._update(request, key)
             case "POST", ["withdrawals", key]:
                 return self._withdraw(request, key)
             case _:
@@ -90,6 +92,17 @@ class HousingSimulator(Simulator):
         case, new = self.take(request.site, key, f"HL-{uuid.uuid4().hex[:10].upper()}", referral)
         headers = {"Location": f"/referrals/{case.reference}"} if new else {}
         return Response.json(201 if new else 200, self._case(case), **headers)
+
+    def _update(self, request: Incoming, key: str) -> Response:
+        case = self.find(request.site, key=key)
+        if case is None or case.status is Status.WITHDRAWN:
+            return problem(410, "gone")
+        referral = json.loads(request.body)
+        error = next(validator("Referral").iter_errors(referral), None)
+        if error or referral["reference"] != key or "idempotency-key" not in request.headers:
+            return problem(422, "invalid", "/".join(map(str, error.absolute_path)) if error else "")
+        case.document = referral
+        return Response.json(200, self._case(case))
 
     def _withdraw(self, request: Incoming, key: str) -> Response:
         case = self.find(request.site, key=key)

@@ -42,6 +42,10 @@ class Nhs(sdk.Adapter):
     def read_update(self, reply: sdk.Reply) -> sdk.Answer:
         return replies.update(reply)
 
+    def update(self, referral: sdk.Referral, sent: sdk.Sent) -> sdk.RestRequest:
+        body = bundle.referral(referral, self.settings, sent)
+        return self._message(body, request=sent.message_key, thread=sent.delivery_key)
+
     def withdraw(self, sent: sdk.Sent) -> sdk.RestRequest:
         return self._message(bundle.revocation(sent, self.settings), request=sent.message_key, thread=sent.delivery_key)
 

@@ -27,15 +27,15 @@ def uuid(key: str, what: str) -> str:
     return str(uuidlib.uuid5(NAMESPACE, f"{key}/{what}"))
 
 
-def referral(given: sdk.Referral, settings: NhsSettings) -> dict[str, Any]:
-    """The Bundle that refers her: event ``servicerequest-request``, reason ``new``."""
+def referral(given: sdk.Referral, settings: NhsSettings, updates: sdk.Sent | None = None) -> dict[str, Any]:
+    """The Bundle that refers her: event ``servicerequest-request``, reason ``new``, or ``update`` of one that was sent."""
     key, at = given.delivery_key, given.submitted_at.isoformat()
 
     def to(name: str) -> dict[str, str]:
         return {"reference": f"urn:uuid:{uuid(key, name)}"}
 
     resources = {
-        "header": _header(settings, "new", to),
+        "header": _header(settings, "update" if updates else "new", to),
         "request": {
             "resourceType": "ServiceRequest",
             "meta": {"profile": [STRUCTURE + "BARSServiceRequest-request-referral"]},
@@ -53,6 +53,7 @@ def referral(given: sdk.Referral, settings: NhsSettings) -> dict[str, Any]:
             "performer": [to("service")],
             **parts.occurrence(given, at),
             **parts.request_details(given),
+            **({"id": updates.reference} if updates and updates.reference else {}),
         },
         "patient": parts.patient(given, settings),
         "encounter": {
@@ -69,10 +70,10 @@ def referral(given: sdk.Referral, settings: NhsSettings) -> dict[str, Any]:
             "encounter": to("encounter"),
             **parts.plan_details(given),
         },
-        "consent": parts.consent(to, at),
+        "consent": parts.consent(to, at, given.basis),
         **parts.organisations(given, settings, to),
     }
-    return _bundle(key, uuid(key, "bundle"), at, resources)
+    return _bundle(key, uuid(updates.message_key if updates else key, "bundle"), at, resources)
 
 
 def revocation(sent: sdk.Sent, settings: NhsSettings) -> dict[str, Any]:

@@ -114,8 +114,15 @@ def plan_details(given: sdk.Referral) -> dict[str, Any]:
     return _filled(activity=activities or None)
 
 
-def consent(to: Pointing, at: str) -> dict[str, Any]:
-    """That she agreed to this disclosure, to this receiver: an explicit provision."""
+POLICIES = {
+    "consent": "Explicit consent recorded by the hub; withdrawal is sent as a revoked ServiceRequest",
+    "vital-interests": "No consent: sent to protect vital interests (UK GDPR articles 6(1)(d) and 9(2)(c))",
+    "safeguarding": "No consent: sent for safeguarding (Data Protection Act 2018, schedule 1, paragraph 18)",
+}
+
+
+def consent(to: Pointing, at: str, basis: str) -> dict[str, Any]:
+    """That she agreed to this disclosure, to this receiver, or on what other *basis* it is made: an explicit provision."""
     scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
     kind = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "INFA"}
     return {
@@ -126,7 +133,7 @@ def consent(to: Pointing, at: str) -> dict[str, Any]:
         "category": [{"coding": [kind]}],
         "patient": to("patient"),
         "dateTime": at,
-        "policyRule": {"text": "Explicit consent recorded by the hub; withdrawal is sent as a revoked ServiceRequest"},
+        "policyRule": {"text": POLICIES[basis]},
         "provision": {
             "type": "permit",
             "actor": [{"role": {"text": "recipient"}, "reference": to("receiver")}],

@@ -67,7 +67,7 @@ def _rejected(status: int, issues: set[str]) -> sdk.Outcome:
         case 409 if "duplicate" in issues:
             return sdk.Delivered(duplicate=True)
         case 410 if "deleted" in issues:
-            return sdk.Delivered()  # nothing to take back
+            return sdk.Delivered()  # nothing to take back, or to bring up to date
         case 404:
             return sdk.Refused("not_found")
         case 422 if "code-invalid" in issues:

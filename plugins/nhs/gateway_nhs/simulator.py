@@ -124,9 +124,18 @@ class NhsSimulator(Simulator):
         for place, identifier in enumerate(patient.get("identifier", ())):
             if identifier["system"] == CHI and not chi.valid(identifier["value"]):
                 raise Wrong(422, "code-invalid", "REC_UNPROCESSABLE_ENTITY", f"Patient.identifier[{place}].value")
+        if reason == "update":
+            return self._update(request.site, key, bundle)
         case, new = self.take(request.site, key, str(uuid.uuid4()), dict(bundle))
         if not new:
             raise Wrong(409, "duplicate", "REC_CONFLICT")
+        return acknowledgement(bundle, case)
+
+    def _update(self, site: str, key: str, bundle: Mapping[str, Any]) -> Response:
+        case = self.find(site, key=key)
+        if case is None or case.status is Status.WITHDRAWN:
+            raise Wrong(410, "deleted", "REC_GONE")
+        case.document = dict(bundle)
         return acknowledgement(bundle, case)
 
     def _revoke(self, site: str, key: str, bundle: Mapping[str, Any]) -> Response:

@@ -33,7 +33,9 @@ def sent() -> sdk.Sent:
 
 
 @pytest.mark.parametrize(
-    "request_", [ADAPTER.translate(referral()), ADAPTER.withdraw(sent())], ids=["referral", "revocation"]
+    "request_",
+    [ADAPTER.translate(referral()), ADAPTER.update(referral(), sent()), ADAPTER.withdraw(sent())],
+    ids=["referral", "update", "revocation"],
 )
 def test_every_resource_is_fhir_r4(request_: sdk.RestRequest) -> None:
     bundle = request_.json

@@ -66,7 +66,7 @@ class Adapter:
         raise NotImplementedError
 
     def classify(self, reply: Reply) -> Outcome:
-        """What *reply*, to translate() or withdraw(), means."""
+        """What *reply*, to translate(), update() or withdraw(), means."""
         raise NotImplementedError
 
     def ask(self, sent: Sent) -> Request | None:
@@ -79,6 +79,14 @@ class Adapter:
 
     def withdraw(self, sent: Sent) -> Request | None:
         """A request that takes *sent* back; None if the agency has no way to, and a person must tell it."""
+        return None
+
+    def update(self, referral: Referral, sent: Sent) -> Request | None:
+        """A request that puts *referral*, as it is now, in the place of *sent*; None if a person must tell the agency.
+
+        It carries everything the agency may have now: what it had and does not find here, it must not use any more.
+        Telling it twice must do no harm.
+        """
         return None
 
 

@@ -75,13 +75,15 @@ class Referral:
     as the reference the agency stores, and as the seed of any id the message needs
     (``uuid.uuid5``), so that a retry sends the same bytes. *submitted_at* has a time zone.
     Reading: ``referral["/person/name/family"]`` raises KeyError where the place is empty,
-    ``referral.get("/contact/phone")`` gives None; both raise NotDeclared outside ``needs``.
+    ``referral.get("/contact/phone")`` gives None; both raise NotDeclared outside ``needs``. *basis*: ``consent`` or,
+    rarely, another lawful basis, ``vital-interests`` or ``safeguarding``; say nothing of consent then.
     """
 
     delivery_key: str
     submitted_at: datetime
     data: Mapping[str, Any]
     needs: Needs
+    basis: str = "consent"
 
     def __getitem__(self, pointer: str) -> Any:
         value = self._read(pointer)
@@ -104,7 +106,7 @@ class Sent:
     """A referral that was sent, or may have been. It carries no personal data.
 
     *delivery_key*: the referral's, as in Referral. *reference*: the agency's own, if it gave one.
-    *message_key*: constant for every attempt of this very message; the idempotency key of a withdrawal.
+    *message_key*: constant for every attempt of this very message; the idempotency key of an update or a withdrawal.
     """
 
     delivery_key: str

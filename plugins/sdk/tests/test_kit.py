@@ -94,8 +94,14 @@ def without_rules(phone: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in phone.items() if not isinstance(value, bool)}
 
 
+def updating(request: sdk.RestRequest, *leaving_out: str) -> sdk.RestRequest:
+    body = {name: value for name, value in request.json.items() if name not in leaving_out}
+    return sdk.RestRequest("PUT", f"/referrals/{body['key']}", json=body)
+
+
 def test_a_good_adapter_passes() -> None:
     assert failures(Good) == set()
+    assert failures(bad(update=lambda self, referral, sent: updating(self.translate(referral)))) == set()
 
 
 BAD: dict[str, tuple[type[sdk.Adapter], set[str]]] = {
@@ -165,6 +171,14 @@ BAD: dict[str, tuple[type[sdk.Adapter], set[str]]] = {
     "asks about nobody": (
         bad(ask=lambda self, sent: sdk.RestRequest("GET", "/referrals")),
         {"ask_and_withdraw_name_the_delivery"},
+    ),
+    "tells an update as a new referral": (
+        bad(update=lambda self, referral, sent: self.translate(referral)),
+        {"an_update_is_another_message_about_the_same_referral"},
+    ),
+    "leaves her children out of an update": (
+        bad(update=lambda self, referral, sent: updating(self.translate(referral), "children")),
+        {"every_declared_need_matters", "an_update_carries_everything"},
     ),
     "believes any update": (
         bad(read_update=lambda self, reply: sdk.Update(sdk.Status.COMPLETED)),

@@ -40,8 +40,8 @@ class SocialSecurity(sdk.Adapter):
             return sdk.Unavailable(f"HTTP {reply.status}", retry_after=reply.retry_after)
         if reply.message is None or reply.status not in (200, 202):
             return sdk.Uncertain(f"HTTP {reply.status}")
-        if "withdrawn" in reply.message:
-            return sdk.Delivered()
+        if "withdrawn" in reply.message or "updated" in reply.message:
+            return sdk.Delivered()  # also when it never had it, or has no more
         if not isinstance(reply.message.get("caseReference"), str):
             raise sdk.Unreadable("a success names the case")
         return sdk.Delivered(reply.message["caseReference"])
@@ -57,6 +57,9 @@ class SocialSecurity(sdk.Adapter):
         if reply.message.get("found") not in ("true", "1"):
             return sdk.NotFound() if reply.message.get("found") in ("false", "0") else sdk.Uncertain("unclear_status")
         return _update(reply.message)
+
+    def update(self, referral: sdk.Referral, sent: sdk.Sent) -> sdk.SoapRequest:
+        return sdk.SoapRequest("UpdateReferral", {**message(referral), "updateReference": sent.message_key})
 
     def withdraw(self, sent: sdk.Sent) -> sdk.SoapRequest:
         return sdk.SoapRequest(

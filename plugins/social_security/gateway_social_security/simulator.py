@@ -90,6 +90,7 @@ class SocialSecuritySimulator(Simulator):
             act = {
                 "SubmitReferral": self._submit,
                 "GetReferralStatus": self._status,
+                "UpdateReferral": self._update,
                 "WithdrawReferral": self._withdraw,
             }
             return Response(200, envelope(act[operation](request.site, body)), "text/xml; charset=utf-8")
@@ -165,6 +166,14 @@ class SocialSecuritySimulator(Simulator):
             "GetReferralStatusResponse", reference=key, found="true", caseReference=case.reference,
             status=WORDS[case.status], **reason, updatedAt=case.updated_at,
         )  # fmt: skip
+
+    def _update(self, site: str, body: Any) -> str:
+        key = body.findtext("t:reference", "", PARTS)
+        case = self.find(site, key=key)
+        held = case is not None and case.status is not Status.WITHDRAWN
+        if case is not None and held:
+            case.document = plain(body)
+        return element("UpdateReferralResponse", reference=key, updated="true" if held else "false")
 
     def _withdraw(self, site: str, body: Any) -> str:
         key = body.findtext("t:reference", "", PARTS)

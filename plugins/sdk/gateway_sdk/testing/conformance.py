@@ -113,8 +113,16 @@ class AdapterConformance:
     def sent(self) -> sdk.Sent:
         return sdk.Sent(KEY, SUBMITTED, MESSAGE_KEY, "THEIR-REF-1")
 
-    def wire(self, referral: sdk.Referral) -> str:
-        return flat(self.make().translate(referral))
+    def requests(self, referral: sdk.Referral) -> dict[str, sdk.Request]:
+        """``{method: request}``: what translate makes of *referral*, and update, if it makes anything."""
+        adapter = self.make()
+        made: dict[str, sdk.Request | None] = {
+            "translate": adapter.translate(referral), "update": adapter.update(referral, self.sent())
+        }  # fmt: skip
+        return {method: request for method, request in made.items() if request is not None}
+
+    def wires(self, referral: sdk.Referral) -> dict[str, str]:
+        return {method: flat(request) for method, request in self.requests(referral).items()}
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
         yield from places(self.referral().data)
@@ -141,50 +149,50 @@ class AdapterConformance:
 
     def test_it_runs_on_what_it_asked_for(self) -> None:
         for view in (full_view(), full_view("Another")):
-            self.make().translate(self.referral(view))
+            self.requests(self.referral(view))
 
     def test_it_runs_without_anything_optional(self) -> None:
         needs = self.adapter.needs
-        self.make().translate(self.referral(pointers=needs.required))
+        self.requests(self.referral(pointers=needs.required))
         for missing in needs.optional:
             try:
-                self.make().translate(self.referral(pointers=tuple(p for p in needs.pointers if p != missing)))
+                self.requests(self.referral(pointers=tuple(p for p in needs.pointers if p != missing)))
             except Exception as error:  # noqa: BLE001  # an adapter may raise anything
-                pytest.fail(f"{missing} is optional, and translate fails without it: {type(error).__name__}")
+                pytest.fail(f"{missing} is optional, and it fails without it: {type(error).__name__}")
 
     def test_every_declared_need_matters(self) -> None:
-        before = self.wire(self.referral())
+        before = self.wires(self.referral())
         for pointer, _ in self.leaves():
             if pointer.rsplit("/", 1)[-1] in flags():
                 continue
-            after = self.wire(self.referral(changed(full_view(), pointer)))
-            assert after != before, f"{pointer} never reaches the wire: take it out of needs, or send it"
+            for method, after in self.wires(self.referral(changed(full_view(), pointer))).items():
+                assert after != before[method], (
+                    f"{pointer} never reaches the wire by {method}: take it out of needs, or send it"
+                )
 
     def test_safety_rules_travel_with_their_channel(self) -> None:
-        before = self.wire(self.referral())
+        before = self.wires(self.referral())
         for pointer, _ in self.leaves():
             name = pointer.rsplit("/", 1)[-1]
             if name not in flags():
                 continue
             view = changed(full_view(), pointer, False)
             if gateway_schemas.keep(view, (pointer,)):  # another flag keeps the channel
-                assert self.wire(self.referral(view)) != before, f"{pointer} never reaches the wire: the rule is lost"
+                for method, after in self.wires(self.referral(view)).items():
+                    assert after != before[method], f"{pointer} never reaches the wire by {method}: the rule is lost"
 
     def test_hostile_text_survives(self) -> None:
         for pointer, value in self.leaves():
             if isinstance(value, str) and value.startswith("Canary"):
                 for text in HOSTILE:
-                    values = [
-                        str(leaf)
-                        for _, leaf in places(
-                            decoded(self.make().translate(self.referral(changed(full_view(), pointer, text))))
-                        )
-                    ]
-                    assert any(text in leaf for leaf in values), f"{pointer}: text with special characters is changed"
+                    for request in self.requests(self.referral(changed(full_view(), pointer, text))).values():
+                        found = any(text in str(leaf) for _, leaf in places(decoded(request)))
+                        assert found, f"{pointer}: text with special characters is changed"
 
     def test_personal_data_is_in_the_body_only(self) -> None:
-        request = self.make().translate(self.referral())
-        if isinstance(request, sdk.RestRequest):
+        for request in self.requests(self.referral()).values():
+            if isinstance(request, sdk.SoapRequest):
+                continue
             outside = json.dumps([request.path, dict(request.query), dict(request.headers)], ensure_ascii=False)
             for pointer, value in self.leaves():
                 category = gateway_schemas.leaves()[template(pointer)]["dataCategory"]
@@ -194,38 +202,38 @@ class AdapterConformance:
                     )
 
     def test_it_only_makes_what_can_be_sent(self) -> None:
-        request = self.make().translate(self.referral())
-        if isinstance(request, sdk.RestRequest):
-            json.loads(request.body() or b"null")
-            assert request.path.startswith("/"), "path is relative to the base address and starts with /"
-            if self.adapter.idempotent:
-                assert KEY in flat(request), "an idempotent adapter sends the delivery key"
-        else:
-            for place, value in places(request.message):
-                assert isinstance(value, str | int | float | date | bool), (
-                    f"{place}: zeep cannot write a {type(value).__name__}"
-                )
-            assert request.operation in operations(self.adapter), f"{request.operation} is no operation of the WSDL"
+        for request in self.requests(self.referral()).values():
+            if isinstance(request, sdk.RestRequest):
+                json.loads(request.body() or b"null")
+                assert request.path.startswith("/"), "path is relative to the base address and starts with /"
+                if self.adapter.idempotent:
+                    assert KEY in flat(request), "an idempotent adapter sends the delivery key"
+            else:
+                for place, value in places(request.message):
+                    assert isinstance(value, str | int | float | date | bool), (
+                        f"{place}: zeep cannot write a {type(value).__name__}"
+                    )
+                assert request.operation in operations(self.adapter), f"{request.operation} is no operation of the WSDL"
 
     def test_it_gives_the_same_twice(self) -> None:
-        first = self.wire(self.referral())
+        first = self.wires(self.referral())
         with (
             patch("time.time", lambda: 4_000_000_000.0),
             patch("uuid.uuid4", side_effect=AssertionError("uuid4: derive ids from delivery_key")),
         ):
-            assert self.wire(self.referral()) == first, (
+            assert self.wires(self.referral()) == first, (
                 "the same referral must give the same request: no clock, nothing random"
             )
         with ThreadPoolExecutor(8) as pool:
-            assert set(pool.map(lambda _: self.wire(self.referral()), range(32))) == {first}, (
+            assert all(made == first for made in pool.map(lambda _: self.wires(self.referral()), range(32))), (
                 "it keeps state between calls"
             )
 
     def test_it_changes_nothing_it_was_given(self) -> None:
         referral = self.referral()
         before = copy.deepcopy(referral.data)
-        self.make().translate(referral)
-        assert referral.data == before, "translate changes the referral"
+        self.requests(referral)
+        assert referral.data == before, "it changes the referral"
 
     def test_it_opens_no_socket_and_no_file(self) -> None:
         adapter, referral, reply = self.make(), self.referral(), sdk.Reply(200, {}, b"{}")
@@ -233,6 +241,7 @@ class AdapterConformance:
             adapter.translate(referral)
             adapter.ask(self.sent())
             adapter.withdraw(self.sent())
+            adapter.update(referral, self.sent())
             attempt(adapter.classify, reply)
             attempt(adapter.read_update, reply)
 
@@ -293,6 +302,22 @@ class AdapterConformance:
                 assert KEY in flat(request) or "THEIR-REF-1" in flat(request), (
                     f"{method.__name__} does not say which referral"
                 )
+
+    def test_an_update_is_another_message_about_the_same_referral(self) -> None:
+        made = self.requests(self.referral())
+        if "update" in made:
+            told = flat(made["update"])
+            assert KEY in told or "THEIR-REF-1" in told, "update does not say which referral"
+            assert told != flat(made["translate"]), (
+                "update is told as a new referral: the agency would keep both, or none"
+            )
+
+    def test_an_update_carries_everything(self) -> None:
+        made = self.requests(self.referral())
+        if "update" in made:
+            said, now = ({str(leaf) for _, leaf in places(decoded(one))} for one in (made["translate"], made["update"]))
+            told = {str(value) for _, value in self.leaves()} & said
+            assert told <= now, "update leaves out what translate says: the agency would take it as withdrawn"
 
     def test_unreadable_updates_are_not_believed(self) -> None:
         if type(self.make()).read_update is not sdk.Adapter.read_update:
