@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import __version__, console, logs
 from .api import (
     agencies,
+    bases,
     by_hand,
     consents,
     deliveries,
@@ -54,6 +55,7 @@ def build(room: PostRoom) -> ASGIApp:
     for part in (
         referrals,
         consents,
+        bases,
         deliveries,
         by_hand,
         events,

@@ -30,12 +30,13 @@ deliveries_app = typer.Typer(no_args_is_help=True, help="What was sent, what wai
 hubs_app = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
 webhooks_app = typer.Typer(no_args_is_help=True, help="Where hubs are told of events.")
 admins_app = typer.Typer(no_args_is_help=True, help="Administrators of the status page.")
+report_app = typer.Typer(no_args_is_help=True, help="Reports: ids and counts, never names.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
 directory_app = typer.Typer(no_args_is_help=True, help="Which services there are, and whom they take.")
 areas_app = typer.Typer(help="The hub areas, and how far the roll-out is in each.")
 for name, part in (
     ("deliveries", deliveries_app), ("hubs", hubs_app), ("webhooks", webhooks_app), ("admins", admins_app),
-    ("audit", audit_app), ("directory", directory_app), ("areas", areas_app),
+    ("audit", audit_app), ("report", report_app), ("directory", directory_app), ("areas", areas_app),
 ):  # fmt: skip
     app.add_typer(part, name=name)
 
@@ -340,10 +341,35 @@ def _replay(room: "PostRoom", chosen: "Selection", reason: str, *, dry_run: bool
 
 @deliveries_app.command("confirm")
 def deliveries_confirm(identifier: str, reason: Reason, dry_run: DryRun = False) -> None:
-    """You found out that the agency has an uncertain delivery: mark it as delivered."""
+    """You found out that the agency has it, or told it by hand: mark it as delivered."""
     from .delivery import decisions
 
     _decide(decisions.confirm, identifier, reason, dry_run, "marked as delivered")
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """What waits for a person, oldest first: agencies to be told by hand, and what failed or nobody could resolve."""
+    from .store import listings
+
+    with opened() as room, room.store.begin() as tx:
+        show(_rows(room, tx, listings.tasks(tx)), as_json, "tasks")
+
+
+@report_app.command("lawful-bases")
+def report_lawful_bases(as_json: AsJson = False) -> None:
+    """Every use of another lawful basis than consent."""
+    from . import reports
+
+    with opened() as room, room.store.begin() as tx:
+        rows = reports.lawful_bases(tx)
+    if not as_json:
+        rows = [
+            {**row, "referrals": " ".join(row["referrals"]) or None,
+             "deliveries": " ".join(f"{state}:{count}" for state, count in row["deliveries"].items()) or None}
+            for row in rows
+        ]  # fmt: skip
+    show(rows, as_json, "other lawful bases")
 
 
 @app.command()

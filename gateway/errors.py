@@ -14,6 +14,8 @@
     │   ├── Unauthenticated      who is calling?                                     401
     │   ├── Forbidden            known, but not allowed                              403
     │   ├── Conflict             not in the state that this needs                    409
+    │   ├── Changed              made from a version that is not the present one     412
+    │   ├── VersionMissing       If-Match is required                                428
     │   ├── KeyMissing           Idempotency-Key is required                         400
     │   ├── KeyReused            the same Idempotency-Key with another body          422
     │   ├── Malformed            not JSON, or not UTF-8                              400
@@ -89,6 +91,14 @@ class Forbidden(Problem):
 
 class Conflict(Problem):
     status, slug, title = 409, "conflict", "Not possible in its present state"
+
+
+class Changed(Problem):
+    status, slug, title = 412, "changed", "It has changed since you read it"
+
+
+class VersionMissing(Problem):
+    status, slug, title = 428, "version-missing", "Say which version you have read"
 
 
 class KeyMissing(Problem):

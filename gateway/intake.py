@@ -23,6 +23,7 @@ MOST = 64  # referrals in one commit
 
 WHY_NOT = {
     "other_subject": "the consent record is another woman's",
+    "not_approved": "no second worker has approved sending it without her consent",
     "not_yet": "consent is recorded as given in the future",
     "expired": "her consent has ended",
     "withdrawn": "she withdrew her consent",

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from .policy.lifecycle import UNDELIVERED, State
 from .store import listings
@@ -38,3 +39,8 @@ def overview(tx: Tx, agencies: list[str]) -> Overview:
             oldest[row["agency"]] = min(row["oldest"], oldest.get(row["agency"], row["oldest"]))
     listed = [AgencyTotals(name, counts[name], oldest.get(name)) for name in sorted(counts)]
     return Overview(listed, dict(whole), listings.oldest_undelivered(tx))
+
+
+def lawful_bases(tx: Tx, hub: str | None = None) -> list[dict[str, Any]]:
+    """Every use of another lawful basis than consent, newest first: ids and counts."""
+    return listings.lawful_bases(tx, hub)

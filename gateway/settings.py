@@ -149,6 +149,18 @@ class WebhookSettings(BaseModel):
     overlap: Duration = timedelta(hours=24)  # how long a replaced secret signs along
 
 
+class HubSettings(BaseModel):
+    """What one hub may do beyond the usual."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # bases other than consent on which this hub may send, each time with a second worker's approval; none by default
+    other_bases: list[Literal["vital-interests", "safeguarding"]] = []
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid")
 
@@ -165,7 +177,8 @@ class Settings(BaseSettings):
     )
     secure_cookies: bool = False  # true wherever the console is reached by https
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
-    agencies: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)], AgencySettings] = {}
+    agencies: dict[Name, AgencySettings] = {}
+    hubs: dict[Name, HubSettings] = {}  # only those that may do more than send with consent
     alerts: AlertSettings = AlertSettings()
 
     webhooks: WebhookSettings = WebhookSettings()

@@ -113,7 +113,12 @@ def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -
             "wording_version": "2026-01",
         },
         "permits": [
-            {"recipients": [agency], "purposes": [PURPOSES[agency]], "categories": categories}
+            {
+                "recipients": [agency],
+                "purposes": [PURPOSES[agency]],
+                "categories": categories,
+                "children": {"parental_responsibility": "hers"},
+            }
             for agency, categories in chosen.items()
         ],
         "ends_at": (now + timedelta(days=30)).isoformat(),

@@ -47,6 +47,28 @@ REFERRAL: dict[str, Any] = {
     "requests": [{"agency": "glasgow-housing", "purpose": "housing", "ask": "A safe place to stay tonight."}],
 }
 
+CONTACT: dict[str, Any] = {
+    "phone": {
+        "number": "07700 900456",
+        "safe_to_call": True,
+        "safe_to_text": True,
+        "safe_to_leave_voicemail": False,
+        "safe_times": "Weekdays 10:00 to 14:00",
+    },
+    "who_must_not_know": ["Her former partner"],
+}
+
+BASIS: dict[str, Any] = {
+    "subject": "GLA-7Q2M",
+    "basis": "vital-interests",
+    "reason": "She is unconscious in hospital and cannot be asked; the ward needs to know what she was given.",
+    "recorded": {"at": "2026-01-12T22:10:00+00:00", "recorded_by": "Support worker 12"},
+    "permits": [
+        {"recipients": ["glasgow-health"], "purposes": ["health-care"], "categories": ["request", "identity", "health"]}
+    ],
+    "ends_at": "2026-01-14T22:10:00+00:00",
+}
+
 GIVEN: dict[str, Any] = {"at": "2026-01-12T11:00:00+00:00", "to": "Duty officer", "reference": "R-1207"}
 
 ANSWER: dict[str, Any] = {"status": "accepted"}

@@ -95,3 +95,11 @@ def _refuse(constant: str) -> Any:
 
 
 Json = Annotated[Body, Depends(json_body)]
+
+
+async def optional_body(request: Request) -> Body | None:
+    """As json_body(); None where there is no body."""
+    return await json_body(request) if await request.body() else None
+
+
+OptionalJson = Annotated[Body | None, Depends(optional_body)]

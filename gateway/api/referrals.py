@@ -7,7 +7,9 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
 from gateway import intake
+from gateway.delivery import changes
 from gateway.errors import KeyMissing
+from gateway.policy import contract
 from gateway.store import events, listings, referrals
 
 from . import examples
@@ -19,7 +21,7 @@ router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="any text of 1 to 255 characters, new for each referral (IETF draft, The Idempotency-Key HTTP Header)"
+        description="any text of 1 to 255 characters, new for each referral or change (IETF draft, The Idempotency-Key HTTP Header)"
     ),
 ]
 
@@ -33,14 +35,20 @@ class Accepted(View):
     routes: dict[str, RouteView] = Field(description="how the agencies were found, where a need was named")
 
 
+def _key(given: str | None) -> str:
+    if not given or len(given) > 255:
+        raise KeyMissing(
+            "Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral or change."
+        )
+    return given
+
+
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=body_of("referral", examples.REFERRAL))
 async def submit(
     request: Request, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
-    if not idempotency_key or len(idempotency_key) > 255:
-        raise KeyMissing("Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral.")
-    submission = intake.read(room.agencies, body.document, body.raw, idempotency_key, caller)
+    submission = intake.read(room.agencies, body.document, body.raw, _key(idempotency_key), caller)
     taken = await request.app.state.counter.submit(submission)
     accepted = Accepted(
         id=taken.id,
@@ -50,6 +58,21 @@ async def submit(
     )
     headers = {"Location": f"/v1/referrals/{taken.id}"}
     return Response(accepted.model_dump_json(exclude_none=True), 202, headers, "application/json")
+
+
+@router.post(
+    "/{referral}/contact", openapi_extra=body_of("contact", examples.CONTACT), response_model_exclude_none=True
+)
+def change_contact(
+    referral: str, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
+) -> ReferralView:
+    """How she can be reached safely from now on, as a whole, in each of your referrals about her.
+
+    Agencies that have, or may have, what it said before get an urgent update.
+    """
+    contact, key = contract.check("contact", body.document), _key(idempotency_key)
+    changes.change_contact(room, referral, caller, contact, key, body.raw)
+    return read(referral, caller, room)
 
 
 @router.get("/{referral}", response_model_exclude_none=True)

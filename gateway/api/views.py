@@ -24,7 +24,7 @@ class DeliveryView(View):
     id: str
     referral: str | None = None
     agency: str = Field(description="its name; of an event, the webhook's id")
-    kind: str = Field(description="referral, withdrawal of one, or event for a webhook")
+    kind: str = Field(description="referral, update or withdrawal of one, or event for a webhook")
     state: str
     status: str
     reason: str | None = None
@@ -148,7 +148,7 @@ def _plain(schema: Any) -> Any:
     return [_plain(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def body_of(name: str, example: Any) -> dict[str, Any]:
+def body_of(name: str, example: Any, *, required: bool = True) -> dict[str, Any]:
     """The ``openapi_extra`` of a route that takes a document of the schema called *name*."""
     content = {"schema": plain_schema(name), "example": example}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}

@@ -40,6 +40,7 @@ def status(
         before = None
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
+        tasks = listings.tasks(tx)
         found = listings.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
         page = found[:PAGE]
         standings, prospects, now = standing.everyones(room, tx), standing.prospects(room, tx, page), tx.now()
@@ -48,6 +49,7 @@ def status(
         admin=admin,
         overview=overview,
         states=list(State),
+        tasks=[(one, codes.meaning(room.agencies.get(one.agency), one.code)) for one in tasks if one.of],
         standings=standings,
         hooks={row.agency for row in overview.agencies if ids.valid(row.agency, "whe")},
         rows=[

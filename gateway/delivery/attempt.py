@@ -13,7 +13,7 @@ from gateway import hub, logs, wire
 from gateway.errors import MaybeSent, NotSent, Sealed
 from gateway.plugins import Agency
 from gateway.policy import minimise
-from gateway.policy.consent import Grant, WhyNot
+from gateway.policy.consent import Basis, Grant, WhyNot
 from gateway.policy.lifecycle import Move, State
 from gateway.store import attempts, deliveries
 from gateway.store.attempts import Look
@@ -36,33 +36,41 @@ AREA_OFF_AGAIN = timedelta(minutes=5)  # when it is looked at again; switching t
 
 @dataclass(frozen=True)
 class Parcel:
-    """A referral that is still sealed, and what of it the agency may be given."""
+    """A referral that is still sealed, and what of it the agency may be given. *sent*: the one that it updates."""
 
     referral: SealedReferral
     permission: Grant
+    sent: sdk.Sent | None = None
 
 
 @dataclass(frozen=True)
 class Send:
-    """Stage: give the agency a referral, take one back, or tell a hub of an event.
+    """Stage: give the agency a referral, or what changed of one, or take one back; or tell a hub of an event.
 
-    *content* is the error when the records do not open.
+    *content* is the error when the records do not open, and Unmade where a person must tell the agency.
     """
 
     delivery: Delivery
     agency: Agency
-    content: Parcel | sdk.Sent | hub.Notice | Sealed
+    content: Parcel | sdk.Sent | hub.Notice | Sealed | settle.Unmade
 
     def request(self, room: PostRoom) -> sdk.Request | None:
-        if isinstance(self.content, Sealed):
-            raise self.content
-        if isinstance(self.content, hub.Notice):
-            return self.content.request()
-        if isinstance(self.content, sdk.Sent):
-            return self.agency.adapter.withdraw(self.content)
-        whole, needs = self.content.referral.open(room.store.vault), self.agency.adapter.needs
-        data = minimise.keep(whole, self.agency.name, needs, self.content.permission.categories)
-        return self.agency.adapter.translate(sdk.Referral(self.delivery.id, self.delivery.created_at, data, needs))
+        adapter, content = self.agency.adapter, self.content
+        match content:
+            case Sealed():
+                raise content
+            case settle.Unmade():
+                return None
+            case hub.Notice():
+                return content.request()
+            case sdk.Sent():
+                return adapter.withdraw(content)
+        whole, granted = content.referral.open(room.store.vault), content.permission
+        data = minimise.keep(whole, self.agency.name, adapter.needs, granted.categories)
+        sent = content.sent
+        key, at = (sent.delivery_key, sent.submitted_at) if sent else (self.delivery.id, self.delivery.created_at)
+        referral = sdk.Referral(key, at, data, adapter.needs, granted.basis)
+        return adapter.update(referral, sent) if sent else adapter.translate(referral)
 
     def read(self, reply: sdk.Reply) -> sdk.Outcome:
         return sound.outcome(self.agency.adapter.classify(reply))
@@ -141,14 +149,16 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
 def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
     """The next stage of a held delivery that may go on now. What needs no exchange is done here: None."""
     delivery = look.delivery
-    agreed = _permission(room.store.vault, look, agency) if delivery.kind == "referral" else None
+    agreed = _permission(room.store.vault, look, agency) if delivery.kind != "withdrawal" else None
     match delivery.state:
-        case State.QUEUED if isinstance(agreed, WhyNot):
+        case State.QUEUED if isinstance(agreed, WhyNot) and delivery.kind == "referral":
             _stop(room, delivery, agreed)
             return None
-        case State.QUEUED | State.TASK if agency.settings.by_hand and not isinstance(agreed, Sealed):
+        case State.QUEUED | State.TASK if agency.settings.by_hand and _for_a_person(delivery, agreed):
             by_hand.carry_on(room, look, agency)
             return None
+        case State.QUEUED | State.ASKING if delivery.kind == "update" and agreed is not None:
+            return _send_update(room, look, agency, agreed)
         case State.QUEUED if isinstance(agreed, Grant | Sealed):
             return _send(room, look, agency, Move.BEGIN, agreed)
         case State.ASKING if agency.adapter.idempotent and isinstance(agreed, Grant):
@@ -159,6 +169,11 @@ def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
             return _ask(room, delivery, agency)
         case _:
             return None
+
+
+def _for_a_person(delivery: Delivery, agreed: Grant | WhyNot | Sealed | None) -> bool:
+    """Whether somebody may be given it to tell, or reminded of it."""
+    return not isinstance(agreed, Sealed) and (delivery.state is State.TASK or not isinstance(agreed, WhyNot))
 
 
 @dataclass(frozen=True)
@@ -203,20 +218,58 @@ def _permission(vault: Vault, look: Look, agency: Agency) -> Grant | WhyNot | Se
     return permission(stored.consent, agency, look.delivery.purpose, look.at)
 
 
-def _send(room: PostRoom, look: Look, agency: Agency, verb: Move, agreed: Grant | Sealed) -> Send | None:
+def _send(
+    room: PostRoom,
+    look: Look,
+    agency: Agency,
+    verb: Move,
+    agreed: Grant | Sealed | settle.Unmade,
+    sent: sdk.Sent | None = None,
+) -> Send | None:
     """The sending begins with this commit: from then on, whatever dies, the request may have left.
 
-    If she withdraws before it, the delivery is stopped by that, and there is nothing to send.
+    If her consent changes before it, there is nothing to send: the delivery was stopped by that, or is looked at again.
     """
-    opened = Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {agency.name}"})
+    granted = agreed if isinstance(agreed, Grant) else None
     with room.store.single() as tx:
         moving = deliveries.put_move(
-            tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.referral.consent,
-            deeds=[opened] if isinstance(agreed, Grant) else [],
+            tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.agreed,
+            deeds=_deeds(look, granted) if granted else [],
         )  # fmt: skip
     held = moving.result()
-    content = Parcel(look.referral, agreed) if isinstance(agreed, Grant) else agreed
+    if held and granted and granted.basis is not Basis.CONSENT:
+        log.warning("sent without consent", delivery=held.id, agency=agency.name, kind=granted.basis)
+    content = Parcel(look.referral, agreed, sent) if isinstance(agreed, Grant) else agreed
     return Send(held, agency, content) if held else None
+
+
+def _deeds(look: Look, granted: Grant) -> list[Deed]:
+    """What is done by sending: the referral is opened, and, rarely, sent on another basis than consent."""
+    deeds = [Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {granted.agency}"})]
+    if granted.basis is not Basis.CONSENT:
+        detail = {"basis": granted.basis, "agency": granted.agency, "record": look.referral.consent}
+        deeds.append(Deed("gateway", "lawful-basis.send", look.referral.id, detail))
+    return deeds
+
+
+def _send_update(room: PostRoom, look: Look, agency: Agency, agreed: Grant | WhyNot | Sealed) -> Send | None:
+    """Tell the agency how the referral is now; in doubt again, for the same told twice does no harm.
+
+    When she agrees to nothing any more, somebody else must tell it that what it has is out of date; after a
+    withdrawal there is nothing to tell.
+    """
+    delivery = look.delivery
+    if agreed is WhyNot.WITHDRAWN:
+        _stop(room, delivery, agreed)
+        return None
+    verb = Move.BEGIN if delivery.state is State.QUEUED else Move.REPEAT
+    if isinstance(agreed, WhyNot):
+        return _send(room, look, agency, verb, settle.Unmade("update_by_hand"))
+    if isinstance(agreed, Sealed):
+        return _send(room, look, agency, verb, agreed)
+    with room.store.begin() as tx:
+        sent = _sent(tx, delivery)
+    return _send(room, look, agency, verb, agreed, sent)
 
 
 def _take_back(room: PostRoom, delivery: Delivery, agency: Agency) -> Send | None:
@@ -242,7 +295,7 @@ def _ask(room: PostRoom, delivery: Delivery, agency: Agency) -> Ask | None:
             held = deliveries.take(tx, delivery, hold_for=room.settings.lease)
             return Ask(held, agency, sent) if held else None
         deliveries.let_go(tx, delivery, None)
-        behind.release(tx, deliveries.lock(tx, delivery.id))
+        behind.release(tx, delivery)
         return None
 
 
@@ -251,8 +304,8 @@ def _can_ask(agency: Agency, sent: sdk.Sent) -> bool:
 
 
 def _sent(tx: Tx, delivery: Delivery) -> sdk.Sent:
-    """The trace of what was sent; of a withdrawal, of the referral it takes back."""
-    original = deliveries.lock(tx, delivery.of) if delivery.of else delivery
+    """The trace of what was sent; of what follows a referral, of that."""
+    original = deliveries.get(tx, delivery.of) if delivery.of else delivery
     return sdk.Sent(original.id, original.created_at, delivery.id, deliveries.reference(tx, original))
 
 
@@ -267,7 +320,7 @@ def _exchange(room: PostRoom, stage: Send | Ask, began: float) -> sdk.Outcome | 
         log.error("adapter failed", adapter=stage.agency.settings.adapter, delivery=stage.delivery.id, exc_info=error)
         return settle.Unmade("adapter_error")
     if request is None:
-        return settle.Unmade("withdraw_by_hand")
+        return settle.Unmade(settle.BY_HAND.get(stage.delivery.kind, "adapter_error"))
     try:
         reply = wire.send(request, room.target(stage.agency), began=began)
     except NotSent as error:

@@ -1,11 +1,46 @@
-"""What is held behind a delivery until that is settled: a withdrawal must not overtake its referral."""
+"""What follows a referral to its agency: updates and withdrawals, one after another, none before the referral itself."""
 
 from gateway_sdk import Status
 
-from gateway.policy.lifecycle import MAY_HAVE_IT, UNDELIVERED, Move, State
+from gateway.policy.lifecycle import FINAL, MAY_HAVE_IT, UNDELIVERED, Move, State
 from gateway.store import deliveries
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
+
+NOT_LEFT = frozenset({State.HELD, State.WAITING, State.QUEUED, State.DEAD})
+
+
+def take_back(tx: Tx, delivery: Delivery, *, by: str) -> None:
+    """Stop a referral that has not left, and its updates; let a withdrawal follow one that has, or may have."""
+    first, followers = deliveries.line(tx, delivery.of or delivery.id)
+    for one in (first, *followers):
+        if one.kind != "withdrawal" and (one.state in NOT_LEFT or unopened(one)):
+            deliveries.move(tx, one, Move.WITHDRAW, by=by, code="consent_withdrawn", status=Status.WITHDRAWN)
+    if not _may_have_it(first) or _leaving(followers):
+        return
+    if first.status not in FINAL:
+        deliveries.set_status(tx, first, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=by)
+    _queue(tx, first, "withdrawal")
+
+
+def bring_up_to_date(tx: Tx, delivery: Delivery) -> None:
+    """The agency is to have other data than it has, or may have: let an update follow. What has not left is read anew."""
+    first, followers = deliveries.line(tx, delivery.id)
+    for one in (first, *followers):
+        if one.state is State.QUEUED and one.kind != "withdrawal":  # who holds it may have read what was
+            deliveries.put_move(tx, one, Move.DEFER, due_at=tx.now())
+    if _may_have_it(first) and not _leaving(followers):
+        _queue(tx, first, "update")
+
+
+def unopened(delivery: Delivery) -> bool:
+    """Whether it is a task whose sheet nobody has opened."""
+    return delivery.state is State.TASK and delivery.seen_at is None
+
+
+def _may_have_it(first: Delivery) -> bool:
+    opened = first.state is State.TASK and not unopened(first)
+    return (first.state in MAY_HAVE_IT or opened) and first.status is not Status.WITHDRAWN
 
 
 def holds(delivery: Delivery) -> bool:
@@ -15,14 +50,31 @@ def holds(delivery: Delivery) -> bool:
 
 
 def release(tx: Tx, delivery: Delivery) -> None:
-    """Let go what was held until *delivery* was settled: a withdrawal follows a referral that arrived, else it has no aim.
+    """*delivery* is settled: let go the next of its line, or, if the referral never arrived, call off all of it.
 
     For whoever moves a delivery so that it may be settled.
     """
-    if holds(delivery):
+    first, followers = deliveries.line(tx, delivery.of or delivery.id)
+    if any(holds(one) and one.state is not State.HELD for one in (first, *followers)):
         return
-    for held in deliveries.waiting_for(tx, delivery.id):
-        if delivery.state in MAY_HAVE_IT:
-            deliveries.move(tx, held, Move.RELEASE, due_at=tx.now())
-        else:
-            deliveries.move(tx, held, Move.WITHDRAW, code="nothing_to_take_back", status=Status.WITHDRAWN)
+    held = [one for one in followers if one.state is State.HELD]
+    if first.state in MAY_HAVE_IT:
+        for one in held[:1]:
+            deliveries.move(tx, one, Move.RELEASE, due_at=tx.now())
+    else:
+        for one in held:
+            deliveries.move(tx, one, Move.WITHDRAW, code="nothing_to_take_back", status=Status.WITHDRAWN)
+
+
+def _queue(tx: Tx, first: Delivery, kind: str) -> None:
+    """One more in the line of *first*; every one of it is locked."""
+    first, followers = deliveries.line(tx, first.id)
+    assert first.referral is not None, "an event is followed by nothing"
+    held = any(holds(one) for one in (first, *followers))
+    to = {first.agency: first.purpose}
+    deliveries.queue(tx, first.referral, hub=first.hub, to=to, kind=kind, of=first.id, held=held)
+
+
+def _leaving(followers: list[Delivery]) -> bool:
+    """Whether a withdrawal is on its way, or a task for somebody."""
+    return any(one.kind == "withdrawal" and one.state is not State.WITHDRAWN for one in followers)

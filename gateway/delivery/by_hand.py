@@ -23,7 +23,7 @@ from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
-from . import behind, decisions, feedback, settle
+from . import behind, feedback, settle
 from .permission import permission
 from .room import PostRoom
 
@@ -46,10 +46,10 @@ class Sheet:
 def carry_on(room: PostRoom, look: Look, agency: Agency) -> None:
     """What the clock does about a held delivery: make it a person's task, or remind of one that nobody has done.
 
-    A referral becomes a task only if she has not withdrawn meanwhile; a withdrawal in any case.
+    A referral or update becomes a task only if her consent has not changed meanwhile; a withdrawal in any case.
     """
     held = look.delivery
-    consent = look.referral.consent if held.kind == "referral" else None
+    consent = look.agreed if held.kind != "withdrawal" else None
     with room.store.begin() as tx:
         due = tx.now() + agency.settings.remind_after
         if held.state is State.TASK:
@@ -74,7 +74,7 @@ def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
 
 def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller) -> Sheet:
     data: Mapping[str, Any] = {}
-    if task.kind == "referral" and task.referral:
+    if task.kind != "withdrawal" and task.referral:
         deliveries.open_sheet(tx, task)
         whole = referrals.sealed(tx, task.referral).open(tx.vault)
         data = minimise.keep(whole, agency.name, agency.adapter.needs, grant.categories)
@@ -113,8 +113,8 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
             by=caller.actor, code=None if agreed else "given_without_consent",
         )  # fmt: skip
         done = deliveries.lock(tx, task.id)
-        if not agreed and not deliveries.waiting_for(tx, done.id):
-            decisions.take_back(tx, done, caller)
+        if not agreed:
+            behind.take_back(tx, done, by=caller.actor)
         behind.release(tx, done)
         return deliveries.get(tx, done.id)
 

@@ -86,7 +86,7 @@ def taken_back(tx: Tx, original: Delivery) -> None:
     """The agency took the withdrawal of *original*."""
     if original.state is State.ASKING:
         deliveries.move(tx, original, Move.WITHDRAW, code="taken_back", status=sdk.Status.WITHDRAWN)
-    elif original.status is not sdk.Status.WITHDRAWN:
+    elif original.status not in FINAL:
         by = f"agency:{original.agency}"
         deliveries.set_status(tx, original, sdk.Status.WITHDRAWN, reason=None, at=tx.now(), by=by)
         deliveries.stop_polling(tx, original.id)

@@ -12,7 +12,7 @@ from gateway.store import audit, deliveries, events, figures, health, pace, webh
 from gateway.store.deliveries import Window
 from gateway.store.session import Tx
 
-from . import behind, standing
+from . import behind, changes, standing
 from .room import PostRoom
 
 log = logs.get()
@@ -31,8 +31,10 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
 
 
 def tidy(room: PostRoom) -> None:
-    """Doubt what was abandoned, place events and queue them for hubs' webhooks, link the audit, keep the totals."""
+    """Doubt what was abandoned, stop what rests on a consent that ended, place events and queue them for hubs' webhooks,
+    link the audit, keep the totals."""
     _doubt_abandoned(room)
+    changes.expire(room)
     with room.store.begin() as tx:
         events.place(tx)
         audit.link(tx)

@@ -20,6 +20,8 @@ from .room import PostRoom
 
 log = logs.get()
 
+BY_HAND = {"update": "update_by_hand", "withdrawal": "withdraw_by_hand"}
+
 
 @dataclass(frozen=True)
 class Unmade:
@@ -52,7 +54,7 @@ def _simply_delivered(
     room: PostRoom, sent: Delivery, agency: Agency, result: object, made: Attempt, referral: SealedReferral | None
 ) -> bool:
     """Settle the common case in one statement: it was delivered, and nothing happened meanwhile. False: not so."""
-    if not (isinstance(result, sdk.Delivered) and referral and sent.status is sdk.Status.RECEIVED):
+    if not (isinstance(result, sdk.Delivered) and referral and sent.status is sdk.Status.RECEIVED) or sent.of:
         return False
     with room.store.single() as tx:
         due = room.poll_at(agency, 0, sent.created_at, sent.updated_at + timedelta(seconds=made.seconds))
@@ -83,7 +85,7 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
             case _ if delivery.state is State.SENDING:
                 _failed(room, tx, delivery, result, code, found.now)
         if found.held:
-            behind.release(tx, deliveries.lock(tx, sent.id))
+            behind.release(tx, sent)
 
 
 def delivered(
@@ -98,10 +100,11 @@ def delivered(
     code: str | None = None,
 ) -> None:
     """The agency has a locked *delivery*; of a withdrawal: it knows."""
-    if delivery.kind == "withdrawal":
-        deliveries.put_move(tx, delivery, Move.DELIVER, by=by, status=sdk.Status.WITHDRAWN)
-        assert delivery.of is not None
-        feedback.taken_back(tx, deliveries.lock(tx, delivery.of))
+    if delivery.of:
+        took = sdk.Status.WITHDRAWN if delivery.kind == "withdrawal" else sdk.Status.SENT
+        deliveries.put_move(tx, delivery, Move.DELIVER, by=by, status=took, code=code)
+        if delivery.kind == "withdrawal":
+            feedback.taken_back(tx, deliveries.lock(tx, delivery.of))
         return
     status = sdk.Status.SENT if delivery.status is sdk.Status.RECEIVED else None
     due = room.poll_at(agency, 0, delivery.created_at, now)
@@ -160,7 +163,7 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
             case _:
                 deliveries.let_go(tx, delivery, due)
         if found.held:
-            behind.release(tx, deliveries.lock(tx, delivery.id))
+            behind.release(tx, delivery)
 
 
 def _note_health(room: PostRoom, tx: Tx, agency: Agency, result: object, down: bool) -> None:

@@ -11,7 +11,7 @@ from gateway_sdk import Status
 class State(StrEnum):
     """Where a delivery stands: the gateway's own account, told to the hub and to administrators."""
 
-    HELD = "held"  # waits for something before it: the referral it takes back
+    HELD = "held"  # waits for something before it: the referral it changes or takes back
     WAITING = "waiting"  # waits for its time
     QUEUED = "queued"  # claimed and on the broker; nothing was sent
     SENDING = "sending"  # a worker has it; the request may have left
@@ -38,7 +38,7 @@ class Move(StrEnum):
     EXHAUST = "exhaust"
     DOUBT = "doubt"
     REPLAY = "replay"  # a person's decision
-    CONFIRM = "confirm"  # a person's decision: the agency has it
+    CONFIRM = "confirm"  # a person's decision: the agency has it, or was told by hand
     WITHDRAW = "withdraw"
 
 
@@ -67,8 +67,10 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.ASKING, Move.REPLAY): State.WAITING,
     (State.ASKING, Move.WITHDRAW): State.WITHDRAWN,
     (State.DEAD, Move.REPLAY): State.WAITING,
+    (State.DEAD, Move.CONFIRM): State.DELIVERED,
     (State.DEAD, Move.WITHDRAW): State.WITHDRAWN,
     (State.REFUSED, Move.REPLAY): State.WAITING,
+    (State.REFUSED, Move.CONFIRM): State.DELIVERED,
 }
 
 UNDELIVERED = frozenset({State.HELD, State.WAITING, State.QUEUED, State.SENDING, State.ASKING, State.TASK})

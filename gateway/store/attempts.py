@@ -21,7 +21,7 @@ class Look:
     database's time.
 
     Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
-    and the one that begins the sending makes sure that consent was not withdrawn meanwhile.
+    and the one that begins the sending makes sure that her consent was not changed meanwhile.
     """
 
     delivery: Delivery
@@ -32,6 +32,11 @@ class Look:
     at: datetime
     _consent: Mapping[str, Any]
 
+    @property
+    def agreed(self) -> tuple[str, int]:
+        """The id of the consent record, and the version that was looked at."""
+        return self._consent["id"], self._consent["version"]
+
     def consent(self, vault: Vault) -> consents.Record:
         """The consent record. Raises Sealed."""
         return consents.open_row(vault, self._consent)
@@ -40,7 +45,9 @@ class Look:
 LOOK = """
 SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
     consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
-    consents.created_at AS c_created_at, consents.withdrawn_at AS c_withdrawn_at, clock_timestamp() AS c_read_at,
+    consents.version AS c_version, consents.basis AS c_basis, consents.recorded_with AS c_recorded_with,
+    consents.created_at AS c_created_at, consents.approved_at AS c_approved_at, consents.withdrawn_at AS c_withdrawn_at,
+    clock_timestamp() AS c_read_at,
     referrals.urgency, opened_at, probe_at, closed_at, paused_at,
     EXISTS (SELECT FROM areas WHERE name = referrals.area AND phase = 'planned') AS area_off
 FROM deliveries
@@ -77,19 +84,21 @@ class Settling:
 
 
 def note(tx: Tx, sent: Delivery, attempt: Attempt) -> Settling:
-    """Keep what an attempt came to, and lock the delivery."""
+    """Keep what an attempt came to, and lock the delivery, after the referral that it follows."""
     tx.put(
         "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited) "
         "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, %(waited)s)",
         {"id": sent.id, "agency": sent.agency, "waited": sent.waited, **vars(attempt)},
     )
+    if sent.of:
+        tx.put("SELECT id FROM deliveries WHERE id = %(of)s FOR UPDATE", {"of": sent.of})
     locked = tx.put(
         "SELECT deliveries.*, clock_timestamp() AS now, "
         "  EXISTS (SELECT FROM agency_health WHERE agency = deliveries.agency AND opened_at IS NOT NULL) AS down "
         "FROM deliveries WHERE id = %(id)s FOR UPDATE",
         {"id": sent.id},
     )
-    held = deliveries.waiting_for(tx, sent.id)  # after the lock: whoever makes one holds it meanwhile
+    held = deliveries.waiting_for(tx, sent.of or sent.id)  # after the lock: whoever makes one holds it meanwhile
     row = locked.fetchone()
     assert row is not None, "deliveries are not deleted while they are sent"
     return Settling(Delivery.of_row(row), held, row["down"], row["now"])

@@ -14,9 +14,10 @@ from .session import Tx
 
 @dataclass(frozen=True)
 class Caller:
-    """A hub that proved who it is."""
+    """A hub that proved who it is. *key*: the id of the API key it used; each worker who approves has her own."""
 
     hub: str
+    key: str = ""
 
     @property
     def actor(self) -> str:
@@ -50,10 +51,10 @@ def list_hubs(tx: Tx) -> list[dict[str, object]]:
 
 def by_key(tx: Tx, secret: str) -> Caller | None:
     row = tx.one(
-        "SELECT hub FROM api_keys WHERE fingerprint = %(fingerprint)s AND revoked_at IS NULL",
+        "SELECT hub, id FROM api_keys WHERE fingerprint = %(fingerprint)s AND revoked_at IS NULL",
         {"fingerprint": fingerprint(secret)},
     )
-    return Caller(row["hub"]) if row else None
+    return Caller(row["hub"], row["id"]) if row else None
 
 
 def add_admin(tx: Tx, name: str, password_hash: str, *, by: str, replace: bool = False) -> None:

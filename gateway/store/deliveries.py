@@ -24,7 +24,7 @@ from .session import Cursor, Tx
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one agency. *kind*: ``referral``, or ``withdrawal`` *of* an earlier delivery.
+    """One message to one agency. *kind*: ``referral``, or ``update`` or ``withdrawal`` *of* an earlier delivery.
 
     Or an *event* for a hub's webhook (kind ``event``), whose id is then in the place of the agency's name.
     """
@@ -73,13 +73,18 @@ def queue(
     of: str | None = None,
     held: bool = False,
 ) -> dict[str, str]:
-    """One new delivery for each agency of *to*, ``{agency: purpose}``; due at once, or *held*. Returns ``{agency: id}``."""
+    """One new delivery for each agency of *to*, ``{agency: purpose}``; due at once, or *held*. Returns ``{agency: id}``.
+
+    One *of* another goes before what waits for that agency, and is counted there.
+    """
     made = {agency: ids.new("del") for agency in to}
     state = State.HELD if held else State.WAITING
     tx.put(
-        "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, of, state, status, due_at) "
+        "WITH followed AS (UPDATE deliveries SET followers = followers + 1 WHERE id = %(of)s) "
+        "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, of, state, status, due_at, created_at) "
         "SELECT id, %(referral)s, %(hub)s, agency, purpose, %(kind)s, %(of)s, %(state)s, %(status)s, "
-        "       CASE WHEN %(held)s THEN NULL ELSE now() END "
+        "       CASE WHEN %(held)s THEN NULL WHEN %(of)s::text IS NULL THEN now() ELSE now() - interval '1 h' END, "
+        "       clock_timestamp() "
         "FROM unnest(%(ids)s::text[], %(agencies)s::text[], %(purposes)s::text[]) AS new(id, agency, purpose)",
         {
             "referral": referral, "hub": hub, "kind": kind, "of": of, "state": state, "status": Status.RECEIVED, "held": held,
@@ -118,7 +123,7 @@ class Attempt:
 # The row, its audit, its attempt and the hub's event in one statement: all of them or, when the row has moved on, nothing.
 MOVE = """
 WITH agreed AS (
-    SELECT FROM consents WHERE id = %(consent)s AND withdrawn_at IS NULL FOR SHARE
+    SELECT FROM consents WHERE id = %(consent)s AND version = %(version)s AND withdrawn_at IS NULL FOR SHARE
 ), moved AS (
     UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s,
         due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s),
@@ -133,7 +138,7 @@ WITH agreed AS (
         SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s::bytea) AS taken) AS reference_of_another
     WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s
         AND (%(consent)s::text IS NULL OR EXISTS (SELECT FROM agreed))
-        AND (%(seen)s::text IS NULL OR status = %(seen)s AND NOT EXISTS (
+        AND (%(seen)s::text IS NULL OR status = %(seen)s AND followers = 0 AND NOT EXISTS (
             SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
     RETURNING deliveries.*
 ), noted AS (
@@ -164,7 +169,7 @@ def put_move(
     reference: str | None = None,
     key: DataKey | None = None,
     deeds: Iterable[audit.Deed] = (),
-    consent: str | None = None,
+    consent: tuple[str, int] | None = None,
     after_attempt: Attempt | None = None,
     **detail: Any,
 ) -> Moving:
@@ -172,10 +177,10 @@ def put_move(
 
     Compare-and-swap on state and token. *hold_for* gives it a new token and a lease. *due_at*: see the module.
     *reference*: the agency's own, kept sealed under *key*, the referral's, which is looked up if it is not at hand.
-    *deeds*: what else is done by moving it. *consent*: only while this one is not withdrawn, and held so until the
-    transaction ends. *after_attempt*: note it as well, and only if nobody waits for what it came to: no withdrawal
-    is queued behind the delivery (its status would say so), and its agency's breaker is closed. Raises Illegal when
-    the table has no such move.
+    *deeds*: what else is done by moving it. *consent*: only while this version of this record is the present one,
+    and held so until the transaction ends. *after_attempt*: note it as well, and only if nobody waits for what it
+    came to: nothing was ever queued behind the delivery, and its agency's breaker is closed. Raises Illegal when the
+    table has no such move.
     """
     state = after(delivery.state, verb)
     written = [audit.Deed(by, f"delivery.{verb}", delivery.id, ({"code": code} if code else {}) | detail), *deeds]
@@ -189,7 +194,8 @@ def put_move(
                 "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
                 "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
                 "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
-                "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent, "seen": delivery.status if made else None,
+                "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent and consent[0],
+                "version": consent and consent[1], "seen": delivery.status if made else None,
                 "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
                 "deeds": audit.as_json(written), **_reference_columns(tx, delivery, reference, key),
             },
@@ -292,7 +298,11 @@ def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:
 
 
 def lock(tx: Tx, identifier: str) -> Delivery:
-    """The delivery, locked. Raises NotFound."""
+    """The delivery, locked, after the referral that it follows, if it does. Raises NotFound."""
+    tx.put(
+        "SELECT id FROM deliveries WHERE id = (SELECT of FROM deliveries WHERE id = %(id)s) FOR UPDATE",
+        {"id": identifier},
+    )
     row = tx.one("SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": identifier})
     if row is None:
         raise NotFound(
@@ -440,10 +450,31 @@ def of_consent(tx: Tx, consent: str) -> list[Delivery]:
     return [Delivery.of_row(row) for row in rows]
 
 
-def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
-    """What is held until *delivery* is settled, locked."""
+def of_referral(tx: Tx, referral: str) -> list[Delivery]:
+    """A referral's deliveries but what follows them, in the order of of_consent(); not locked."""
     rows = tx.all(
-        "SELECT * FROM deliveries WHERE of = %(of)s AND state = 'held' ORDER BY id FOR UPDATE", {"of": delivery}
+        "SELECT * FROM deliveries WHERE referral = %(referral)s AND kind = 'referral' ORDER BY id",
+        {"referral": referral},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def line(tx: Tx, identifier: str) -> tuple[Delivery, list[Delivery]]:
+    """A referral's delivery and what follows it, oldest first, locked in this order, as by everybody."""
+    first = tx.put("SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": identifier})
+    rows = tx.all(  # a statement of its own, so that it sees what was queued until the lock was ours
+        "SELECT * FROM deliveries WHERE of = %(id)s ORDER BY created_at, id FOR UPDATE", {"id": identifier}
+    )
+    row = first.fetchone()
+    assert row is not None, "deliveries are not deleted"
+    return Delivery.of_row(row), [Delivery.of_row(row) for row in rows]
+
+
+def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
+    """What is held until *delivery*, or what follows it, is settled, locked."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE of = %(of)s AND state = 'held' ORDER BY created_at, id FOR UPDATE",
+        {"of": delivery},
     )
     return [Delivery.of_row(row) for row in rows]
 

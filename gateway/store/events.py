@@ -43,6 +43,14 @@ def of_referral(tx: Tx, hub: str, referral: str) -> list[dict[str, Any]]:
     )
 
 
+def of_consent(tx: Tx, kind: str, consent: str) -> None:
+    """One event for each referral that rests on *consent*."""
+    tx.put(
+        "INSERT INTO events (hub, type, referral) SELECT hub, %(type)s, id FROM referrals WHERE consent = %(consent)s",
+        {"type": kind, "consent": consent},
+    )
+
+
 def write(tx: Tx, kind: str, *, hub: str, **fields: Any) -> Cursor:
     """One event; its row's id is there to be fetched. *fields*: those of FIELDS that it has."""
     return tx.put(

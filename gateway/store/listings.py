@@ -77,3 +77,28 @@ def oldest_undelivered(tx: Tx) -> timedelta | None:
     )
     age: timedelta | None = row["age"] if row else None
     return age
+
+
+def lawful_bases(tx: Tx, hub: str | None) -> list[dict[str, Any]]:
+    """Records of another lawful basis than consent, newest first, with what rests on each: ``{..., referrals, deliveries}``."""
+    return tx.all(
+        "SELECT id, hub, basis, created_at, approved_at, withdrawn_at, "
+        "  ARRAY(SELECT referrals.id FROM referrals WHERE consent = consents.id ORDER BY referrals.created_at) AS referrals, "
+        "  coalesce((SELECT jsonb_object_agg(state, n) FROM ("
+        "    SELECT state, count(*) AS n FROM deliveries JOIN referrals ON referrals.id = deliveries.referral "
+        "    WHERE referrals.consent = consents.id AND kind = 'referral' GROUP BY state) AS counted), '{}') AS deliveries "
+        "FROM consents WHERE basis <> 'consent' AND (%(hub)s::text IS NULL OR hub = %(hub)s) ORDER BY created_at DESC, id",
+        {"hub": hub},
+    )
+
+
+def tasks(tx: Tx, hub: str | None = None, limit: int = 200) -> list[Delivery]:
+    """What waits for a person, oldest first: agencies that must be told by hand, and what nobody could resolve."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE kind <> 'event' AND (%(hub)s::text IS NULL OR hub = %(hub)s) AND ("
+        "  state IN ('dead', 'task') OR (state = 'refused' AND of IS NOT NULL) "
+        "  OR (state = 'asking' AND due_at IS NULL AND token IS NULL)) "
+        "ORDER BY created_at, id LIMIT %(limit)s",
+        {"hub": hub, "limit": limit},
+    )
+    return [Delivery.of_row(row) for row in rows]

@@ -13,6 +13,7 @@ from gateway.errors import KeyReused, NotFound
 from gateway.policy.lifecycle import State
 from gateway.vault import DataKey, Vault
 
+from . import audit
 from .session import Tx
 
 
@@ -164,10 +165,14 @@ def get(tx: Tx, identifier: str, *, hub: str) -> Record:
         {"id": identifier, "hub": hub},
     )
     if row is None:
-        raise NotFound(
-            f"there is no referral {identifier}" if ids.valid(identifier, "ref") else "that is not a referral's id"
-        )
+        raise _unknown(identifier)
     return Record(**row)
+
+
+def _unknown(identifier: str) -> NotFound:
+    return NotFound(
+        f"there is no referral {identifier}" if ids.valid(identifier, "ref") else "that is not a referral's id"
+    )
 
 
 def urgencies(tx: Tx, identifiers: Iterable[str]) -> dict[str, str]:
@@ -230,3 +235,56 @@ def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
     key_of = tx.vault.key(first["data_key"], first["referral"])
     routes = {row["agency"]: open_route(key_of, row["id"], row["route"]) for row in rows if row["route"]}
     return Receipt(first["referral"], first["created_at"], {row["agency"]: row["id"] for row in rows}, routes)
+
+
+def open_all(tx: Tx, identifiers: Iterable[str], *, because: str) -> dict[str, dict[str, Any]]:
+    """``{id: the whole referral}``, in the clear; written in the audit. Raises Sealed."""
+    wanted = sorted(set(identifiers))
+    if wanted:
+        audit.write(tx, "gateway", "referral.open", *wanted, because=because)
+    rows = tx.all("SELECT id, consent, data_key, payload FROM referrals WHERE id = ANY(%(ids)s)", {"ids": wanted})
+    return {row["id"]: SealedReferral(**row).open(tx.vault) for row in rows}
+
+
+def lock_hers(tx: Tx, identifier: str, *, hub: str) -> list[SealedReferral]:
+    """This hub's referrals about the same woman as *identifier*, and itself, locked. Raises NotFound."""
+    rows = tx.all(
+        "SELECT id, consent, data_key, payload FROM referrals WHERE (hub, subject_index) = "
+        "  (SELECT hub, subject_index FROM referrals WHERE id = %(id)s AND hub = %(hub)s) ORDER BY id FOR UPDATE",
+        {"id": identifier, "hub": hub},
+    )
+    if not rows:
+        raise _unknown(identifier)
+    return [SealedReferral(**row) for row in rows]
+
+
+def change_contact(
+    tx: Tx, stored: SealedReferral, whole: dict[str, Any], contact: Mapping[str, Any], *, by: str
+) -> None:
+    """Put *contact* in the place of what *whole*, the opened *stored*, says. What stood there is kept, sealed."""
+    key = stored.key(tx.vault)
+    tx.put(
+        "WITH kept AS (INSERT INTO former_contacts (referral, contact) VALUES (%(id)s, %(former)s)) "
+        "UPDATE referrals SET payload = %(payload)s WHERE id = %(id)s",
+        {
+            "id": stored.id,
+            "former": key.seal(json.dumps(whole.get("contact")).encode(), f"former_contacts.contact:{stored.id}"),
+            "payload": key.seal(json.dumps({**whole, "contact": contact}).encode(), _where(stored.id)),
+        },
+    )
+    audit.write(tx, by, "referral.contact", stored.id)
+
+
+def first_use(tx: Tx, hub: str, key: str, body: bytes, referral: str) -> bool:
+    """Whether *hub*'s Idempotency-Key comes for the first time; remembers it. Raises KeyReused for another body."""
+    values = {"hub": hub, "key": key, "body": _body_index(tx, body), "referral": referral}
+    if tx.run(
+        "INSERT INTO idempotency (hub, key, body_index, referral) VALUES (%(hub)s, %(key)s, %(body)s, %(referral)s) "
+        "ON CONFLICT DO NOTHING",
+        values,
+    ):
+        return True
+    row = tx.one("SELECT body_index, referral FROM idempotency WHERE hub = %(hub)s AND key = %(key)s", values)
+    if row is None or (row["body_index"], row["referral"]) != (values["body"], referral):
+        raise KeyReused("this Idempotency-Key came before with another body: use a new key for a new change")
+    return False

@@ -37,7 +37,9 @@ __all__ = [
     "view_schema",
 ]
 
-NAMES = ("referral", "consent", "delivery", "event", "route", "given", "answer")
+NAMES = (
+    "referral", "consent", "withdrawal", "contact", "lawful_basis", "approval", "delivery", "event", "route", "given", "answer",
+)  # fmt: skip
 
 
 @cache
@@ -48,7 +50,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def categories() -> Mapping[str, Mapping[str, Any]]:
-    """Every data category: ``{code: {title, needsConsent, specialCategory}}``."""
+    """Every data category: ``{code: {title, plain, needsConsent, specialCategory}}``; *plain* is said to her."""
     return load("categories")
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway import intake
-from gateway.delivery import attempt, decisions, outbox, replay
+from gateway.delivery import attempt, changes, decisions, outbox, replay
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing, MaybeSent, NotSent
 from gateway.plugins import Agency
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
     def she_withdraws(self, data: st.DataObject) -> None:
         chosen = data.draw(st.sampled_from(sorted(set(self.consents) - set(self.withdrawn))))
         self.withdrawn[chosen] = self.arrived[chosen]
-        decisions.withdraw_consent(self.room, self.consents[chosen], HUB)
+        changes.withdraw_consent(self.room, self.consents[chosen], HUB)
 
     @precondition(lambda self: self.decidable())
     @rule(data=st.data(), verb=st.sampled_from(["replay", "confirm"]))

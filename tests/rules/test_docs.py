@@ -113,6 +113,12 @@ def test_the_request_of_the_guide_to_the_directory_is_one() -> None:
     assert contract.problems("referral", draft) == []
 
 
+def test_the_settings_of_the_consent_guide_load() -> None:
+    [example] = blocks(HOME / "docs" / "consent.md", "yaml")
+    assert Settings(**yaml.safe_load(example)).hubs["glasgow-hub"].other_bases == ["vital-interests", "safeguarding"]
+    assert not Settings().hubs
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
 def test_links_and_commands_exist(page: Path) -> None:
     text = page.read_text("utf-8")
@@ -124,6 +130,6 @@ def test_links_and_commands_exist(page: Path) -> None:
     groups = {"": set(known.commands)} | {
         n: set(c.commands) for n, c in known.commands.items() if hasattr(c, "commands")
     }  # type: ignore[attr-defined]
-    for noun, verb in re.findall(r"`gateway ([a-z]+)(?: ([a-z]+))?", text):
+    for noun, verb in re.findall(r"`gateway ([a-z-]+)(?: ([a-z-]+))?", text):
         assert noun in groups[""], noun
         assert not (verb and noun in groups) or verb in groups[noun], f"{noun} {verb}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import doctor, plugins
-from gateway.delivery import decisions
+from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.policy import contract
 from gateway.settings import Settings
@@ -179,7 +179,7 @@ def test_consent_is_asked_when_it_is_recorded_as_given(task: Task) -> None:
 
 
 def test_a_withdrawal_stops_a_task_that_nobody_opened(task: Task) -> None:
-    decisions.withdraw_consent(task.room, task.consent, HUB)
+    changes.withdraw_consent(task.room, task.consent, HUB)
     assert (task.now["state"], task.withdrawal()) == ("withdrawn", None)
     problem(task.call("GET", "/sheet"), 409, "conflict")
     problem(task.give(), 409, "conflict")
@@ -189,7 +189,7 @@ def test_a_withdrawal_stops_a_task_that_nobody_opened(task: Task) -> None:
 def test_a_withdrawal_follows_a_sheet_that_was_opened(task: Task, was_given: bool) -> None:
     task.call("GET", "/sheet")
     at = datetime.now(UTC).isoformat()
-    decisions.withdraw_consent(task.room, task.consent, HUB)
+    changes.withdraw_consent(task.room, task.consent, HUB)
     work(task.room)
     held = task.withdrawal()
     assert held is not None
@@ -260,3 +260,52 @@ def test_what_is_recorded_is_sealed(task: Task) -> None:
     with task.room.store.begin() as tx:
         whole = str(tx.all("SELECT * FROM deliveries") + tx.all("SELECT * FROM audit") + tx.all("SELECT * FROM events"))
     assert not [word for word in ("Canary", "R-CANARY", "Ileana") if word in whole]
+
+
+NEW = {
+    "phone": {"number": "07700 900777", "safe_to_call": True, "safe_to_text": False, "safe_to_leave_voicemail": False}
+}
+
+
+def new_contact(task: Task) -> None:
+    path, key = f"/v1/referrals/{task.referral}/contact", {"Idempotency-Key": "c-1"}
+    assert task.hub.call("POST", path, json=NEW, headers=key).status_code == 200
+    work(task.room)
+
+
+def update(task: Task) -> dict[str, Any] | None:
+    found = task.hub.call("GET", f"/v1/referrals/{task.referral}").json()["deliveries"]
+    return next((one for one in found if one["kind"] == "update"), None)
+
+
+def test_a_new_safe_contact_is_a_task_where_the_old_one_was_given(task: Task) -> None:
+    task.call("GET", "/sheet")
+    task.give()
+    new_contact(task)
+    told = update(task)
+    assert told is not None
+    assert told["state"] == "task"
+    sheet = task.call("GET", "/sheet", told["id"]).json()
+    assert sheet["referral"]["contact"]["phone"]["number"] == "07700 900777"
+    assert task.give(told["id"]).status_code == 200
+    assert task.now["status"] == "sent"
+    changed = update(task)
+    assert changed is not None
+    assert changed["state"] == "delivered"
+
+
+def test_a_sheet_that_nobody_opened_has_the_new_contact_and_one_that_was_is_followed(task: Task) -> None:
+    new_contact(task)
+    assert update(task) is None
+    assert task.call("GET", "/sheet").json()["referral"]["contact"]["phone"]["number"] == "07700 900777"
+    later = {"Idempotency-Key": "c-2"}
+    task.hub.call("POST", f"/v1/referrals/{task.referral}/contact", json={}, headers=later)
+    told = update(task)
+    assert told is not None
+    assert told["state"] == "held"
+    task.hub.call("POST", f"/v1/consents/{task.consent}/withdraw")
+    task.give(without_consent=True)
+    work(task.room)
+    back = task.withdrawal()
+    assert back is not None
+    assert (back["state"], update(task)["state"]) == ("task", "withdrawn")  # type: ignore[index]

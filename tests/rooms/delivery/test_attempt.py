@@ -12,7 +12,7 @@ import pytest
 from gateway_sdk import Status
 
 from gateway import intake
-from gateway.delivery import attempt, decisions, feedback, outbox, settle
+from gateway.delivery import attempt, changes, decisions, feedback, outbox, settle
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy.lifecycle import State
@@ -170,7 +170,7 @@ def test_an_area_that_is_switched_off_waits_and_goes_on(room: PostRoom, agencies
     work(room)
     assert of(room, identifier)[HOUSING].state is State.DELIVERED
     switch(room, Phase.PLANNED)
-    decisions.withdraw_consent(room, agreed, HUB)  # whatever the phase: the agency must be told
+    changes.withdraw_consent(room, agreed, HUB)  # whatever the phase: the agency must be told
     work(room)
     [case] = agencies[HOUSING].cases.values()
     assert case.status is Status.WITHDRAWN
@@ -185,7 +185,7 @@ def test_a_withdrawal_stops_what_waits_and_follows_what_arrived(room: PostRoom, 
     agencies[HOUSING].fail_next("unavailable", times=9)
     agreed, identifier = submit(room)
     work(room)
-    decisions.withdraw_consent(room, agreed, HUB)
+    changes.withdraw_consent(room, agreed, HUB)
     found = of(room, identifier)
     assert found[HOUSING].state is State.WITHDRAWN
     assert {found[SOCIAL_SECURITY].status, found[HEALTH].status} == {Status.CANCELLATION_REQUESTED}
@@ -206,7 +206,7 @@ def test_a_withdrawal_waits_for_an_uncertain_referral(room: PostRoom, agencies: 
     agencies[HOUSING].fail_next("drop")
     agreed, identifier = submit(room, HOUSING)
     work(room)
-    decisions.withdraw_consent(room, agreed, HUB)
+    changes.withdraw_consent(room, agreed, HUB)
     assert of(room, identifier, "withdrawal")[HOUSING].state is State.HELD
     make_due(room)
     work(room, rounds=3)
@@ -353,7 +353,7 @@ def test_consent_withdrawn_while_it_is_on_the_wire_is_followed_by_a_withdrawal(
     room: PostRoom, agencies: Agencies
 ) -> None:
     agreed, stage = begun(room, HEALTH)
-    [delivery] = decisions.withdraw_consent(room, agreed, HUB)
+    [delivery] = changes.withdraw_consent(room, agreed, HUB)
     assert (delivery.state, delivery.status) == (State.SENDING, Status.CANCELLATION_REQUESTED)
     result = attempt._exchange(room, stage, time.monotonic())
     settle.outcome(room, stage.delivery, stage.agency, result, 0.1)  # type: ignore[arg-type]
@@ -369,7 +369,7 @@ def test_a_withdrawal_follows_an_uncertain_send_whoever_resolves_it(
     agencies[HOUSING].fail_next("drop")  # it took it
     agreed, identifier = submit(room, HOUSING)
     work(room)
-    [delivery] = decisions.withdraw_consent(room, agreed, HUB)
+    [delivery] = changes.withdraw_consent(room, agreed, HUB)
     assert delivery.state is State.ASKING
     if who == "a person confirms":
         decisions.confirm(room, delivery.id, by="admin:a", reason="asked by phone")
@@ -391,7 +391,7 @@ def test_a_withdrawal_follows_a_send_that_nobody_can_resolve(room: PostRoom, age
         make_due(room)
     left = of(room, identifier)[SOCIAL_SECURITY]
     assert (left.state, left.due_at) == (State.ASKING, None)
-    decisions.withdraw_consent(room, agreed, HUB)
+    changes.withdraw_consent(room, agreed, HUB)
     work(room, rounds=2)
     assert of(room, identifier)[SOCIAL_SECURITY].state is State.WITHDRAWN
     [case] = agencies[SOCIAL_SECURITY].cases.values()
@@ -402,7 +402,7 @@ def test_consent_withdrawn_from_a_dead_delivery_closes_it(room: PostRoom, agenci
     agencies[HOUSING].fail_next("unavailable", times=4)
     agreed, identifier = submit(room, HOUSING)
     until(room, identifier, HOUSING, State.DEAD)
-    decisions.withdraw_consent(room, agreed, HUB)
+    changes.withdraw_consent(room, agreed, HUB)
     assert of(room, identifier)[HOUSING].state is State.WITHDRAWN
     assert not agencies[HOUSING].cases
 
@@ -444,7 +444,7 @@ def test_an_agency_that_cannot_take_back_needs_a_person(room: PostRoom, monkeypa
     monkeypatch.setattr(room.agencies[HOUSING].adapter, "withdraw", lambda sent: None)
     agreed, identifier = submit(room, HOUSING)
     work(room)
-    decisions.withdraw_consent(room, agreed, HUB)
+    changes.withdraw_consent(room, agreed, HUB)
     work(room)
     withdrawal = of(room, identifier, "withdrawal")[HOUSING]
     assert (withdrawal.state, withdrawal.code) == (State.DEAD, "withdraw_by_hand")
@@ -459,7 +459,7 @@ def test_a_repeated_attempt_that_meets_a_closed_door_leaves_the_doubt(room: Post
     work(room)
     doubted_still = of(room, identifier)[HOUSING]
     assert (doubted_still.state, doubted_still.code, doubted_still.attempts) == (State.ASKING, "HTTP 503", 2)
-    decisions.withdraw_consent(room, agreed, HUB)  # it may have it: so it must be told
+    changes.withdraw_consent(room, agreed, HUB)  # it may have it: so it must be told
     for _ in range(4):
         make_due(room)
         work(room, rounds=2)

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from gateway import doctor, metrics
-from gateway.delivery import alerts, attempt, decisions, outbox, replay, webhooks
+from gateway.delivery import alerts, attempt, changes, decisions, outbox, replay, webhooks
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy import contract
@@ -121,13 +121,13 @@ def test_it_is_told_what_the_feed_says_signed_and_thin(room: PostRoom, agencies:
 
 
 def test_telling_makes_no_events_and_no_consent_is_asked(room: PostRoom, agencies: Agencies, inbox: Inbox) -> None:
-    open_to(room, inbox.server.url)
+    open_to(room, inbox.server.url, "referral.accepted", "delivery.state")
     inbox.answers += [reply(b"", "503 Service Unavailable")] * 40
     agreed, _ = submit(room, HOUSING)
-    decisions.withdraw_consent(room, agreed, HUB)  # before anything left
+    changes.withdraw_consent(room, agreed, HUB)  # before anything left
     dead = settled(room)
     assert [delivery.state for delivery in dead] == [State.DEAD] * 2
-    assert [event["type"] for event in feed(room)] == ["referral.accepted", "delivery.state"]
+    assert [event["type"] for event in feed(room)] == ["referral.accepted", "delivery.state", "consent.withdrawn"]
     inbox.answers.clear()
     decisions.replay(room, dead[1].id, by="admin:a", reason="they are back")
     assert settled(room)[1].state is State.DELIVERED

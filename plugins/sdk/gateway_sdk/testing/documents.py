@@ -10,7 +10,7 @@ import gateway_schemas
 
 FIRST_DAY = date(1970, 1, 1)
 SHAPED = {  # values for the patterns of the schemas, by a piece that tells the pattern
-    "con_": "con_{n:017d}",
+    "(con|bas)_": "con_{n:017d}",
     "ref_": "ref_{n:017d}",
     "del_": "del_{n:017d}",
     "+?[0-9": "07700 {n:06d}",
@@ -68,7 +68,7 @@ def _leaf(schema: Mapping[str, Any], number: int, marker: str) -> Any:
             shape = next(shape for piece, shape in SHAPED.items() if piece in pattern)
             return shape.format(n=number)
         case _:
-            return f"{marker}{number}"[: schema.get("maxLength", 400)]
+            return f"{marker}{number}".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 400)]
 
 
 def places(document: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
