@@ -125,6 +125,14 @@ def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
     for agency in PURPOSES:
         check_agency(walk.agencies[agency], referral, secrets, allowed(referral, agency, consented, room))
 
+    changed = {"phone": {**referral["contact"]["phone"], "number": "07700 000999", "caller_may_say": "CanaryChanged"}}
+    key = {"Idempotency-Key": "changed"}
+    assert walk.call("POST", f"/v1/referrals/{answer}/contact", json=changed, headers=key).ok
+    given = {**record["given"], "recorded_by": "CanaryWithdrawn"}
+    assert walk.call("POST", f"/v1/consents/{agreed}/withdraw", json={"categories": ["health"], "given": given}).ok
+    walk.settled(answer)
+    assert all("CanaryChanged" in str(simulator.received) for simulator in walk.agencies.simulators.values())
+    secrets |= {"changed": "CanaryChanged", "number": "07700 000999", "withdrawn": "CanaryWithdrawn"}
     walk.wait("the hub was told of it all", lambda: len(told) == len(walk.hub.events()["events"]))
     everywhere = {
         "the database": dump(walk.environment["GATEWAY_DATABASE_URL"]),
