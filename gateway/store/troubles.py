@@ -46,15 +46,17 @@ def under_way(tx: Tx) -> dict[tuple[str, Kind], datetime]:
 
 
 def late(tx: Tx, agencies: Mapping[str, frozenset[str] | None], oldest: timedelta) -> dict[str, int]:
-    """How many of each agency's deliveries wait for longer than *oldest*, but for those that wait for a person.
+    """How many of each agency's deliveries wait for longer than *oldest*: uncertain ones only while they
+    are asked about, tasks only once they are late.
 
     *agencies*: ``{name: urgencies that count, None: all}``.
     """
     rows = tx.all(
         "SELECT name, waiting.count FROM unnest(%(names)s::text[], %(only)s::text[]) AS agency(name, urgencies) "
         "CROSS JOIN LATERAL (SELECT count(*) FROM deliveries JOIN referrals ON referrals.id = referral "
-        "  WHERE agency = name AND state IN ('held', 'waiting', 'queued', 'sending', 'asking') "
-        "  AND (state <> 'asking' OR due_at IS NOT NULL) AND deliveries.created_at < clock_timestamp() - %(oldest)s "
+        "  WHERE agency = name AND state IN ('held', 'waiting', 'queued', 'sending', 'asking', 'task') "
+        "  AND (state <> 'asking' OR due_at IS NOT NULL) AND (state <> 'task' OR code = 'late') "
+        "  AND deliveries.created_at < clock_timestamp() - %(oldest)s "
         "  AND (urgencies IS NULL OR urgency = ANY(urgencies::text[]))) AS waiting WHERE waiting.count > 0",
         {
             "names": list(agencies), "oldest": oldest,

@@ -65,12 +65,14 @@ def of_operations(key: str) -> str:
 def test_the_settings_of_the_operations_guide_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     example = of_operations("agencies")
     secret = tmp_path / "secret"
-    secret.write_text("s")
+    secret.write_text("whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldY")
     example = re.sub(r"file:/run/secrets/[\w-]+", f"file:{secret}", example)
     monkeypatch.setenv("HOUSING_CLIENT_ID", "id")
     loaded = Settings(**yaml.safe_load(example))
     assert loaded.retry == Settings().retry  # the guide shows the defaults
     assert (loaded.ask, loaded.poll) == (Settings().ask, Settings().poll)
+    assert loaded.alerts.channels == ["webhook", "mail"]
+    assert [agency.hours is not None for agency in plugins.load(loaded).values()] == [True]
 
 
 def test_the_metrics_are_listed() -> None:
