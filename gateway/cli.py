@@ -191,7 +191,7 @@ def agencies(as_json: AsJson = False) -> None:
 
     with opened() as room, room.store.begin() as tx:
         standings, now = standing.everyones(room, tx), tx.now()
-        rows = []
+        rows: list[dict[str, Any]] = []
         for totals in reports.overview(tx, list(room.agencies)).agencies:
             agency, stands = room.agencies.get(totals.agency), standings.get(totals.agency)
             stop, minute = stands and stands.stop(), stands and stands.minute
@@ -199,17 +199,20 @@ def agencies(as_json: AsJson = False) -> None:
                 {
                     "agency": totals.agency,
                     "stands": standing.says(stands) if stands else _not_an_agency(totals.agency),
-                    **({"until": stop and stop.until} if as_json else {}),
                     "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
                     "oldest": now - totals.oldest if totals.oldest else None,
                     "hours": standing.hours(agency) if agency else None,
                     "calls_a_minute": f"{minute.calls} of {minute.most}" if minute else None,
-                    "adapter": agency and agency.settings.adapter,
-                    "purpose": agency and agency.purpose,
                     "address": agency and (agency.settings.base_url or "by hand"),
-                    "areas": ", ".join(agency.settings.areas) if agency else None,
                 }
             )
+            if as_json:  # a terminal is not wide enough for all
+                rows[-1] |= {
+                    "until": stop and stop.until,
+                    "adapter": agency and agency.settings.adapter,
+                    "purpose": agency and agency.purpose,
+                    "areas": list(agency.settings.areas) if agency else None,
+                }
         show(rows, as_json, "agencies")
 
 
