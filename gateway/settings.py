@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     broker_url: str = "memory://"  # the doorbell; memory is enough inside one delivery process
     broker_queue: str = "deliveries"  # so that several gateways can share a broker
     master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key
+    audit_key: Secret | None = None  # base64 of 32 bytes; signs checkpoints of the audit; none: nothing is signed
+    audit_every: Duration = timedelta(hours=1)  # how often one is signed, if anything happened
+    audit_file: Path | None = None  # where each is written too, best on another machine's disk
     data_folder: Path | None = None  # of the embedded default
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)

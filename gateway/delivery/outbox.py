@@ -1,5 +1,6 @@
 """The clock's work: find what is due and ring the bell for it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from gateway import logs
 from gateway.policy.breaker import Limits
 from gateway.policy.calls import stand
 from gateway.policy.lifecycle import Move
-from gateway.store import audit, deliveries, events, figures, health, pace, webhooks
+from gateway.store import audit, checkpoints, deliveries, events, figures, health, pace, webhooks
 from gateway.store.deliveries import Window
 from gateway.store.session import Tx
 
@@ -32,12 +33,16 @@ def tick(room: PostRoom, ring: Bell, most: int = 200) -> int:
 
 def tidy(room: PostRoom) -> None:
     """Doubt what was abandoned, stop what rests on a consent that ended, place events and queue them for hubs' webhooks,
-    link the audit, keep the totals."""
+    link the audit and now and then sign it, keep the totals."""
     _doubt_abandoned(room)
     changes.expire(room)
     with room.store.begin() as tx:
         events.place(tx)
         audit.link(tx)
+        signed = checkpoints.sign(tx, room.notary, room.settings.audit_every) if room.notary else None
+    if signed and room.settings.audit_file:
+        with room.settings.audit_file.open("a") as file:
+            file.write(json.dumps(signed.document()) + "\n")
     with room.store.begin() as tx:
         webhooks.queue_events(tx)
     with room.store.begin() as tx:

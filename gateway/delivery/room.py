@@ -8,6 +8,8 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from gateway import hub, plugins
+from gateway.errors import Misconfigured
+from gateway.notary import Notary
 from gateway.plugins import Agency
 from gateway.policy.retry import Schedule, next_time
 from gateway.settings import AgencySettings, Settings
@@ -73,6 +75,12 @@ class PostRoom:
         return self._paces.get(agency, 0.0) < QUICK
 
     @cached_property
+    def notary(self) -> Notary | None:
+        """Who signs the audit, if there is a key."""
+        key = self.settings.audit_key
+        return Notary(key.get_secret_value()) if key else None
+
+    @cached_property
     def _retry(self) -> Schedule:
         s = self.settings
         return Schedule(s.retry, s.jitter, least=s.retry_least, most=s.retry_most)
@@ -99,4 +107,12 @@ def open_room(settings: Settings) -> PostRoom:
     assert settings.master_key is not None
     agencies = plugins.load(settings)
     vault = Vault(settings.master_key.get_secret_value())
-    return PostRoom(Store(settings.database_url, vault, settings.pool).open(), agencies, settings)
+    room = PostRoom(Store(settings.database_url, vault, settings.pool), agencies, settings)
+    assert room.notary or not settings.audit_key  # a wrong key is found now
+    if settings.audit_file:
+        try:
+            settings.audit_file.open("a").close()
+        except OSError as error:
+            raise Misconfigured(f"setting audit_file: {settings.audit_file}: {error.strerror}") from None
+    room.store.open()
+    return room

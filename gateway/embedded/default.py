@@ -38,23 +38,24 @@ def database(settings: Settings) -> Iterator[Settings]:
         return
     folder = settings.data_folder or default_folder()
     with Postgres(folder) as postgres:
-        key = settings.master_key or _kept_key(folder)
         schema.upgrade(postgres.url)
-        yield settings.model_copy(
-            update={"database_url": postgres.url, "master_key": key, "data_folder": folder}, deep=False
-        )
+        complete = {
+            "database_url": postgres.url, "data_folder": folder,
+            "master_key": settings.master_key or _kept_key(folder / "master.key"),
+            "audit_key": settings.audit_key or _kept_key(folder / "audit.key"),
+        }  # fmt: skip
+        yield settings.model_copy(update=complete, deep=False)
 
 
-def _kept_key(folder: Path) -> object:
-    """The master key kept beside the data, made on the first start."""
+def _kept_key(path: Path) -> object:
+    """A key kept beside the data, made on the first start."""
     from pydantic import SecretStr
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "master.key"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(generate())
-        log.warning("a master key was made and is kept beside the data: for trying out only", path=str(path))
+        log.warning("a key was made and is kept beside the data: for trying out only", path=str(path))
     return SecretStr(path.read_text().strip())
 
 
@@ -62,10 +63,12 @@ def environment(settings: Settings) -> dict[str, str]:
     """What a child process needs to know, beside what it inherits."""
     assert settings.database_url is not None
     assert settings.master_key is not None
+    assert settings.audit_key is not None
     return {
         **os.environ,
         "GATEWAY_DATABASE_URL": settings.database_url,
         "GATEWAY_MASTER_KEY": settings.master_key.get_secret_value(),
+        "GATEWAY_AUDIT_KEY": settings.audit_key.get_secret_value(),
         "GATEWAY_HOST": settings.host,
         "GATEWAY_PORT": str(settings.port),
     }

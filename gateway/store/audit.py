@@ -9,7 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from gateway.notary import Checkpoint
 
 from .session import Tx
 
@@ -70,12 +73,12 @@ def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:
 def link(tx: Tx, most: int = 5000) -> int:
     """Link what is written and not yet linked, oldest first. Returns how many rows. One at a time, by lock."""
     tx.run("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": LOCK})
-    rows = tx.all("SELECT * FROM audit WHERE position IS NULL ORDER BY id LIMIT %(most)s", {"most": most})
-    if not rows:
+    found = tx.all("SELECT * FROM audit WHERE position IS NULL ORDER BY id LIMIT %(most)s", {"most": most})
+    if not found:
         return 0
     last = tx.one("SELECT position, link FROM audit WHERE position IS NOT NULL ORDER BY position DESC LIMIT 1")
     position, previous = (last["position"], last["link"]) if last else (0, START)
-    for row in rows:
+    for row in found:
         position += 1
         row["position"] = position
         row["link"] = previous = digest(previous, row)
@@ -83,47 +86,74 @@ def link(tx: Tx, most: int = 5000) -> int:
         "UPDATE audit SET position = new.position, link = new.link "
         "FROM unnest(%(ids)s::bigint[], %(positions)s::bigint[], %(links)s::bytea[]) AS new(id, position, link) "
         "WHERE audit.id = new.id",
-        {key + "s": [row[key] for row in rows] for key in ("id", "position", "link")},
+        {key + "s": [row[key] for row in found] for key in ("id", "position", "link")},
     )
-    return len(rows)
+    return len(found)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """*rows* were checked. *broken*: the id of the first row that does not follow, and *why*."""
+    """*rows* were checked, the first *signed* of them against signed checkpoints too.
+
+    *broken*: the id of the first row that does not follow, or None with *why*: rows at the end are missing.
+    """
 
     rows: int
+    signed: int = 0
     broken: int | None = None
     why: str | None = None
 
+    @property
+    def holds(self) -> bool:
+        return self.why is None
 
-def verify(tx: Tx) -> Verdict:
-    """Recompute the chain from its beginning. Rows not linked yet are linked first."""
+
+def verify(tx: Tx, checkpoints: Sequence[Checkpoint] = (), public: str = "") -> Verdict:
+    """Recompute the chain from its beginning. Rows not linked yet are linked first. As check() otherwise."""
     while link(tx):
         pass
-    return check(_rows(tx))
+    return check(rows(tx), checkpoints, public)
 
 
-def _rows(tx: Tx, page: int = 5000) -> Iterator[Mapping[str, Any]]:
+def rows(tx: Tx, page: int = 5000) -> Iterator[Mapping[str, Any]]:
     """Every linked row in its order, a page at a time."""
     position = 0
-    while rows := tx.all(
+    while found := tx.all(
         "SELECT * FROM audit WHERE position > %(position)s ORDER BY position LIMIT %(page)s",
         {"position": position, "page": page},
     ):
-        yield from rows
-        position = rows[-1]["position"]
+        yield from found
+        position = found[-1]["position"]
 
 
-def check(rows: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Whether *rows*, in their order, are an unbroken chain from position 1."""
-    previous, count = START, 0
-    for count, row in enumerate(rows, start=1):
+def check(chain: Iterable[Mapping[str, Any]], checkpoints: Sequence[Checkpoint] = (), public: str = "") -> Verdict:
+    """Whether *chain* is unbroken from position 1, and says what was signed under the *public* key."""
+    ends = {checkpoint.position: checkpoint for checkpoint in checkpoints}
+    for checkpoint in checkpoints:
+        if not checkpoint.signed_by(public):
+            return Verdict(0, why=f"the checkpoint of {checkpoint.position} rows was not signed with this key")
+    previous, count, signed = START, 0, 0
+    for count, row in enumerate(chain, start=1):
         if row["position"] != count:
-            return Verdict(
-                count - 1, row["id"], f"a row is missing before it: position {row['position']} where {count} should be"
-            )
+            why = f"a row is missing before it: position {row['position']} where {count} should be"
+            return Verdict(count - 1, signed, row["id"], why)
         if row["link"] != digest(previous, row):
-            return Verdict(count - 1, row["id"], "it was changed, or a row before it was exchanged")
+            return Verdict(count - 1, signed, row["id"], "it was changed, or a row before it was exchanged")
         previous = row["link"]
-    return Verdict(count)
+        if count in ends:
+            if ends[count].link != previous:
+                return Verdict(signed, signed, row["id"], "the chain up to here is not the one that was signed")
+            signed = count
+    if max(ends, default=0) > count:
+        return Verdict(count, signed, why=f"rows are missing at the end: {max(ends)} were signed, {count} are there")
+    return Verdict(count, signed)
+
+
+def export(row: Mapping[str, Any]) -> dict[str, Any]:
+    """*row* as JSON."""
+    return {**row, "at": row["at"].isoformat(), "link": row["link"].hex()}
+
+
+def read(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an export(). Raises ValueError, KeyError, TypeError."""
+    return {**document, "at": datetime.fromisoformat(document["at"]), "link": bytes.fromhex(document["link"])}
