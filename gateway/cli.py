@@ -217,6 +217,14 @@ def agencies(as_json: AsJson = False) -> None:
         show(rows, as_json, "agencies")
 
 
+@app.command()
+def adapters(as_json: AsJson = False) -> None:
+    """The installed adapters, and the hash of each, for the setting adapter_hashes. None of them is loaded."""
+    from . import provenance
+
+    show([asdict(one) for one in provenance.installed()], as_json, "adapters")
+
+
 def _not_an_agency(name: str) -> str:
     from . import ids
 

@@ -13,6 +13,7 @@ import gateway_sdk as sdk
 import pluggy
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from . import confinement, provenance
 from .errors import Misconfigured
 from .policy import hours, minimise
 from .policy.breaker import Limits
@@ -95,12 +96,23 @@ class Agency:
 
 def load(settings: Settings) -> dict[str, Agency]:
     """``{name: Agency}``. Raises Misconfigured, naming the setting, for anything that would fail later."""
-    named = sorted({agency.adapter for agency in settings.agencies.values()} - {BY_HAND})
-    adapters = {name: _adapter(name) for name in named}
+    for name in sorted({agency.adapter for agency in settings.agencies.values()}):
+        provenance.require(name, settings.adapter_hashes.get(name))
+    trusted = {agency.adapter for agency in settings.agencies.values() if not agency.untrusted}
+    adapters = {name: _adapter(name) for name in sorted(trusted - {BY_HAND})}
     return {
-        name: _agency(name, adapters.get(chosen.adapter) or _by_hand(name, chosen), chosen)
+        name: _shut_in(name, chosen)
+        if chosen.untrusted
+        else _agency(name, adapters.get(chosen.adapter) or _by_hand(name, chosen), chosen)
         for name, chosen in sorted(settings.agencies.items())
     }
+
+
+def _shut_in(name: str, chosen: AgencySettings) -> Agency:
+    limits = confinement.Limits(chosen.adapter_deadline.total_seconds(), chosen.adapter_memory)
+    adapter = confinement.Confined(chosen.adapter, chosen.settings, limits)
+    _check(chosen.adapter, adapter)
+    return _configured(name, adapter, chosen)
 
 
 def _by_hand(name: str, chosen: AgencySettings) -> type[sdk.Adapter]:
@@ -136,7 +148,7 @@ def _adapter(name: str) -> type[sdk.Adapter]:
     return found[0]
 
 
-def _check(name: str, adapter: type[sdk.Adapter]) -> None:
+def _check(name: str, adapter: type[sdk.Adapter] | sdk.Adapter) -> None:
     missing = [part for part in ("purpose", "needs") if not hasattr(adapter, part)]
     if missing:
         raise Misconfigured(f"adapter {name}: has no {missing[0]}")
@@ -160,12 +172,15 @@ def _own_settings(model: type[Any], name: str, chosen: AgencySettings) -> Any:
 
 
 def _agency(name: str, adapter: type[sdk.Adapter], chosen: AgencySettings) -> Agency:
-    own = _own_settings(adapter.Settings, name, chosen)
+    return _configured(name, adapter(_own_settings(adapter.Settings, name, chosen)), chosen)
+
+
+def _configured(name: str, adapter: sdk.Adapter, chosen: AgencySettings) -> Agency:
     wanted = adapter.auth.credentials + (adapter.callback_auth.credentials if adapter.callback_auth else ())
     for credential in wanted:
         if credential not in chosen.credentials:
             raise Misconfigured(f"setting agencies.{name}.credentials.{credential}: required by its adapter")
-    agency = Agency(name, adapter(own), chosen)
+    agency = Agency(name, adapter, chosen)
     try:
         agency.hours  # noqa: B018  # read once, to see whether it can be
     except ValueError as error:

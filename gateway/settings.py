@@ -97,6 +97,9 @@ class AgencySettings(BaseModel):
     breaker_window: Duration = timedelta(minutes=5)
     breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
     remind_after: Duration = timedelta(hours=4)  # by hand: the hub is reminded of a task that waits for so long
+    untrusted: bool = False  # its adapter runs in processes of its own, shut in: see docs/security.md
+    adapter_deadline: Duration = timedelta(seconds=2)  # for one call of an untrusted adapter
+    adapter_memory: int = Field(512 * 1024 * 1024, ge=64 * 1024 * 1024)  # bytes of an untrusted adapter's process
     max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
     ca_file: Path | None = None  # a private certificate authority
     client_certificate: Path | None = None  # for mutual TLS
@@ -186,6 +189,7 @@ class Settings(BaseSettings):
 
     webhooks: WebhookSettings = WebhookSettings()
 
+    adapter_hashes: dict[str, str] = {}  # {adapter: sha256:…} from gateway adapters; then no other version is loaded
     threads: int = Field(16, ge=1, le=256)  # attempts at once in one delivery process
     pool: int = Field(20, ge=2, le=400)  # database connections of one process
     tick: Duration = timedelta(milliseconds=200)  # how often the clock looks for what is due

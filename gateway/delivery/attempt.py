@@ -312,7 +312,7 @@ def _sent(tx: Tx, delivery: Delivery) -> sdk.Sent:
 def _exchange(room: PostRoom, stage: Send | Ask, began: float) -> sdk.Outcome | sdk.Answer | settle.Unmade:
     """Translate, send, read. The adapter's mistakes and the network's become outcomes."""
     try:
-        request = stage.request(room)
+        request = sound.request(stage.request(room))
     except Sealed:
         log.error("record does not open", delivery=stage.delivery.id)
         return settle.Unmade("record_damaged")

@@ -1,5 +1,6 @@
 """Is what an adapter made of a reply what the contract says? Adapters are code we did not write."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import gateway_sdk as sdk
@@ -9,6 +10,30 @@ LONGEST = 128  # characters of an agency's reference or id
 
 class Unsound(ValueError):
     """The adapter returned something that is no outcome, or an outcome with nonsense in it."""
+
+
+def request(found: object) -> sdk.Request | None:
+    """*found*, if it is a Request whose parts are what they should be, or None. Raises Unsound."""
+    match found:
+        case None:
+            return None
+        case sdk.RestRequest():
+            texts = (found.method, found.path, found.idempotency_key or "")
+            if not all(isinstance(text, str) for text in texts) or not _all_text(found.query, found.headers):
+                raise Unsound("a request is made of texts")
+            return found
+        case sdk.SoapRequest():
+            if not isinstance(found.operation, str) or not isinstance(found.message, Mapping):
+                raise Unsound("a call names an operation and its parts")
+            return found
+    raise Unsound("not a request")
+
+
+def _all_text(*mappings: object) -> bool:
+    return all(
+        isinstance(mapping, Mapping) and all(isinstance(text, str) for pair in mapping.items() for text in pair)
+        for mapping in mappings
+    )
 
 
 def outcome(found: object) -> sdk.Outcome:

@@ -13,9 +13,13 @@ CREATE TABLE audit_checkpoints (
     at timestamptz NOT NULL,
     signature bytea NOT NULL
 );
+CREATE TRIGGER audit_not_emptied BEFORE TRUNCATE ON audit EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER audit_checkpoints_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoints
+    EXECUTE FUNCTION audit_is_append_only();
 """
 
 DOWN = """
+DROP TRIGGER audit_not_emptied ON audit;
 DROP TABLE audit_checkpoints;
 """
 
