@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCAL := schemas plugins/sdk plugins/housing plugins/social_security plugins/nhs client .
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench faults lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m samples.demo $(ARGS)
@@ -24,6 +24,10 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Every fault in every house, counted; renews docs/faults.md. ARGS="--only killed" plays a part.
+faults: $(READY)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 $(READY): requirements.txt pyproject.toml $(LOCAL:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }

@@ -7,12 +7,14 @@ from typing import Any
 
 from gateway.delivery import decisions
 from gateway.delivery.room import PostRoom
-from gateway.settings import Settings
+from gateway.plugins import Agency
+from gateway.settings import AREAS, AgencySettings, Settings
 from gateway.store import audit
 from tests.running import Gateway
 
 from .agencies import BENEFITS, COUNCIL, PLAIN
 from .load import Load, wait_for
+from .plain import Plain
 
 PATIENCE = 90.0  # seconds to drain
 
@@ -117,14 +119,15 @@ def _drain(gateway: Gateway, load: Load, wrong: list[str]) -> None:
 
 def _person_decides(gateway: Gateway, load: Load, account: Account) -> int:
     """For what nobody can tell by machine, somebody phones the agency: has it got it? Returns how many."""
-    room = PostRoom(gateway.store, {}, Settings())
+    shelter = AgencySettings(adapter="plain", base_url="http://127.0.0.1", areas=list(AREAS))
+    room = PostRoom(gateway.store, {PLAIN: Agency(PLAIN, Plain(), shelter)}, Settings())
     marks = {identifier: one.mark for one in load.submitted for identifier in one.deliveries.values()}
     left = [row for row in _rows(gateway, load) if row["state"] == "asking" and row["due_at"] is None]
     for row in left:
-        if row["agency"] != PLAIN:
-            account.wrong.append(f"{row['id']} to {row['agency']} is left to a person: {row['code']}")
-        there = row["id"] in marks and gateway.agencies[row["agency"]].held(marks[row["id"]])
-        decide = decisions.confirm if there else decisions.replay
+        if row["agency"] != PLAIN or row["id"] not in marks:
+            account.wrong.append(f"{row['kind']} {row['id']} to {row['agency']} is left to a person: {row['code']}")
+            continue
+        decide = decisions.confirm if gateway.agencies[PLAIN].held(marks[row["id"]]) else decisions.replay
         decide(room, row["id"], by="admin:faults", reason="asked by phone")
     return len(left)
 

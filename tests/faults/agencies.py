@@ -5,6 +5,7 @@
 
 import json
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 from gateway_housing.simulator import HousingSimulator
 from gateway_sdk import Status
-from gateway_sdk.simulator import Case, Simulator
+from gateway_sdk.simulator import Case, Incoming, Response, Simulator
 from gateway_social_security.simulator import SocialSecuritySimulator
 
 from tests.support import ALL_CATEGORIES, AREAS, CREDENTIALS, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
@@ -22,6 +23,7 @@ from .plain import PlainSimulator
 
 COUNCIL, BENEFITS, PLAIN = HOUSING, SOCIAL_SECURITY, "night-shelter"
 ADAPTERS = {COUNCIL: "housing", BENEFITS: "social_security", PLAIN: "plain"}
+DEADLINE = 2  # seconds
 MARK = re.compile(r"mark-[0-9a-f]{12}")
 
 
@@ -31,6 +33,12 @@ class Noting(Simulator):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.noted: dict[str, list[Case]] = defaultdict(list)
+        self.slow = 0.0  # seconds it takes over an answer
+
+    def respond(self, request: Incoming) -> tuple[Response, str | None]:
+        answer = super().respond(request)
+        time.sleep(self.slow)
+        return answer
 
     def take(self, site: str, key: str, reference: str, document: Any) -> tuple[Case, bool]:
         case, new = super().take(site, key, reference, document)
@@ -45,7 +53,9 @@ class Noting(Simulator):
 
 
 class Council(Noting, HousingSimulator):
-    """A resend under the same key is the same case to it."""
+    """A resend under the same key is the same case to it. It calls back until it is heard."""
+
+    pauses = (0.2,) * 500
 
 
 class Benefits(Noting, SocialSecuritySimulator):
@@ -78,7 +88,7 @@ def settings(agencies: Agencies, addresses: Mapping[str, str], **changes: Any) -
             "base_url": addresses.get(name, agencies[name].base_url(name)),
             "areas": AREAS,
             "credentials": CREDENTIALS.get(adapter, {}),
-            "deadline": "2s",
+            "deadline": f"{DEADLINE}s",
             "breaker_pause": "1s",
         }
         for name, adapter in ADAPTERS.items()

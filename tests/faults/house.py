@@ -8,20 +8,32 @@ running). Its parts can be reached by other addresses than their own, so that so
 """
 
 import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gateway.embedded import Postgres
 from gateway.store import schema
 from tests import running, servers
 
 from . import agencies
+from .crash import Place
 
+PATIENCE = 60.0  # seconds for a process to start and to come to a place
 HOME = Path(__file__).parents[2]
+
+
+class NoServer(Exception):
+    """A server that the house stands on does not answer; says which, in a sentence."""
 
 
 @dataclass
@@ -39,11 +51,41 @@ class House(running.Gateway):
     def workers(self) -> list[str]:
         return [name for name, role in self.roles.items() if role == "worker"]
 
+    def crash(self, name: str, place: Place, nth: int, patience: float = PATIENCE) -> bool:
+        """Run the process called *name* until it kills itself at *place*; False if it did not in *patience* seconds."""
+        self.kill(name)
+        self.run(name, victim(place, nth, signal.SIGKILL, self.roles[name]))
+        try:
+            code = self.processes[name].wait(patience)
+        except subprocess.TimeoutExpired:
+            return False
+        assert code == -signal.SIGKILL, f"{name} ended with {code} before it came to {place.name!r}"
+        return True
+
+    def freeze(self, name: str, place: Place, nth: int, seconds: float, patience: float = PATIENCE) -> bool:
+        """Run the process called *name* until it stands still at *place*, and let it go on after *seconds*."""
+        self.kill(name)
+        self.run(name, victim(place, nth, signal.SIGSTOP, self.roles[name]))
+        process = psutil.Process(self.processes[name].pid)
+        until = time.monotonic() + patience
+        while process.status() != psutil.STATUS_STOPPED:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+        return True
+
     def restore(self) -> None:
         """Start every process that is not running."""
         for name, role in self.roles.items():
             if self.processes[name].poll() is not None:
                 self.start(name, role)
+
+
+def victim(place: Place, nth: int, sign: signal.Signals, role: str) -> list[str]:
+    """The command line of a process that sends itself *sign* when it comes to *place* for the *nth* time."""
+    return [sys.executable, "-m", "tests.faults.victim", place.name, str(nth), sign.name, role]
 
 
 @contextmanager
@@ -97,7 +139,9 @@ def embedded(**more: Any) -> Iterator[House]:
 
 @contextmanager
 def separate(**more: Any) -> Iterator[House]:
-    """On PostgreSQL and RabbitMQ, with two delivery processes. See :func:`tests.servers.missing`."""
+    """On PostgreSQL and RabbitMQ, with two delivery processes. Raises NoServer."""
+    if missing := servers.missing(servers.POSTGRES, servers.RABBITMQ):
+        raise NoServer(missing)
     with servers.database() as database, servers.queue() as queue:
         broker = {"broker_url": servers.RABBITMQ, "broker_queue": queue}
         with house(database, broker=broker, workers=("delivery", "delivery-2"), **more) as opened:

@@ -78,9 +78,10 @@ class Load:
             self._over.wait(PAUSE)
 
     def _refer(self, number: int, mark: str) -> None:
-        if number % 8 == 0:
-            agency, fault = WEATHER[number // 8 % len(WEATHER)]
-            self.gateway.agencies[agency].fail_next(fault)
+        if number % 4 == 0:
+            agency, fault = WEATHER[number // 4 % len(WEATHER)]
+            if not self.gateway.agencies[agency].faults:
+                self.gateway.agencies[agency].fail_next(fault)
         withdraws = number % 6 == 0
         consent = self._consent() if withdraws else self._shared or self._consent()
         if not withdraws:

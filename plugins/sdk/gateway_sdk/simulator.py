@@ -95,6 +95,8 @@ class Simulator:
     """The base of an agency's simulator. Thread-safe through *lock*, held while :meth:`answer` runs."""
 
     name: ClassVar[str] = "agency"
+    pauses: ClassVar[tuple[float, ...]] = (0.2, 0.5, 1, 2, 5, 10)
+    """Seconds between the tries to tell the gateway something, until it takes it."""
 
     def __init__(
         self,
@@ -259,7 +261,7 @@ class Simulator:
                 self._post(f"{self.callback_base}/v1/callbacks/{case.site}", *message)
 
     def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
-        for pause in (0.2, 0.5, 1, 2, 5, 10):
+        for pause in self.pauses:
             try:
                 with urlopen(UrlRequest(url, body, headers, method="POST"), timeout=10) as reply:
                     reply.read()
