@@ -22,6 +22,7 @@ Bell = Callable[[Sequence[tuple[str, UUID]]], None]
 """Rings for a bundle: deliveries of one agency, ``(id, token)``, to be carried out one after another."""
 
 WEBHOOK = 2  # calls in flight to one webhook
+WEBHOOKS = "every webhook"  # whose turn it is to claim for them; no agency has a name like this
 BUNDLE = 8  # at most so many in one message
 
 
@@ -83,20 +84,23 @@ def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list
 
 
 def _windows(room: PostRoom, tx: Tx) -> dict[str, Window]:
-    """What may be claimed for each agency that may be called, one call where its breaker wants to see; and for webhooks."""
-    limited = {name for name, agency in room.agencies.items() if agency.settings.calls_a_minute}
-    others = limited - pace.turns(tx, limited) if limited else ()
-    due = webhooks.put_due(tx)
+    """What may be claimed for each agency that may be called, one call where its breaker wants to see; and for webhooks.
+
+    Not for those that another process is claiming for: two at once would each fill the window.
+    """
+    turns, due = pace.put_turns(tx, [*room.agencies, WEBHOOKS]), webhooks.put_due(tx)
+    standings = standing.everyones(room, tx)
+    ours = {row["name"] for row in turns.fetchall()}
     windows = {}
-    for name, stands in standing.everyones(room, tx).items():
+    for name, stands in standings.items():
         agency, takes = room.agencies[name], stands.takes()
-        if name in others or takes == frozenset():
+        if name not in ours or takes == frozenset():
             continue
         if stands.probing and not health.take_probe(tx, name, agency.breaker.pause):
             continue
         width = 1 if stands.probing else agency.settings.window
         windows[name] = Window(width, stands.minute.left if stands.minute else None, takes)
-    return windows | _webhook_windows(room, tx, due.fetchall())
+    return windows | _webhook_windows(room, tx, due.fetchall() if WEBHOOKS in ours else [])
 
 
 def _webhook_windows(room: PostRoom, tx: Tx, due: Sequence[Mapping[str, Any]]) -> dict[str, Window]:

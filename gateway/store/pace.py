@@ -1,4 +1,4 @@
-"""Calls a minute, counted from the rows: what ended within a minute, and what is held now.
+"""Whose turn it is to claim; and calls a minute, counted from the rows: what ended within one, and what is held now.
 
 Whoever may add to a count holds the agency's turn from the counting to the commit of the claim. A call is
 counted from its claim until a minute after its end, so no more than the limit can begin within any minute.
@@ -8,19 +8,20 @@ from collections.abc import Collection, Mapping
 
 from gateway.policy.calls import MINUTE, Minute
 
-from .session import Tx
+from .session import Cursor, Tx
 
 LOCK = 7_203_004
 
 
-def turns(tx: Tx, agencies: Collection[str]) -> frozenset[str]:
-    """Those of *agencies* for which this transaction alone may claim until it ends; others are about to claim."""
-    rows = tx.all(
-        "SELECT name FROM unnest(%(names)s::text[]) AS limited(name) "
-        "WHERE pg_try_advisory_xact_lock(%(lock)s, hashtext(name))",
-        {"names": sorted(agencies), "lock": LOCK},
+def put_turns(tx: Tx, names: Collection[str]) -> Cursor:
+    """Asks for the turns of *names*: ``{name}`` of those for which this transaction alone may claim until it ends.
+
+    What is counted after it, calls held or calls a minute, nobody else adds to.
+    """
+    return tx.put(
+        "SELECT name FROM unnest(%(names)s::text[]) AS one(name) WHERE pg_try_advisory_xact_lock(%(lock)s, hashtext(name))",
+        {"names": sorted(names), "lock": LOCK},
     )
-    return frozenset(row["name"] for row in rows)
 
 
 def minutes(tx: Tx, limits: Mapping[str, int]) -> dict[str, Minute]:
