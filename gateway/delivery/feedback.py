@@ -31,7 +31,9 @@ def callback(room: PostRoom, name: str, headers: Mapping[str, str], body: bytes)
     agency = room.agencies.get(name)
     if agency is None or agency.adapter.callback_auth is None:
         raise NotFound("no agency posts updates here")
-    if not wire.verify_callback(agency.adapter.callback_auth, agency.credentials, headers, body):
+    with room.store.begin() as tx:
+        now = tx.now()
+    if not wire.verify_callback(agency.adapter.callback_auth, agency.credentials, headers, body, now):
         raise Unauthenticated("the signature or token of this callback is missing, wrong or out of date")
     update = _read(agency, sdk.Reply(200, headers, body))
     with room.store.begin() as tx:
