@@ -2,7 +2,7 @@
 
 from gateway_sdk import Status
 
-from gateway.policy.lifecycle import FINAL, MAY_HAVE_IT, UNDELIVERED, Move, State
+from gateway.policy.lifecycle import FINAL, UNDELIVERED, Move, State
 from gateway.store import deliveries
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
@@ -18,7 +18,7 @@ def take_back(tx: Tx, delivery: Delivery, *, by: str) -> None:
             deliveries.move(tx, one, Move.WITHDRAW, by=by, code="consent_withdrawn", status=Status.WITHDRAWN)
     if not _may_have_it(first) or _leaving(followers):
         return
-    if first.status not in FINAL:
+    if first.state not in NOT_LEFT and first.status not in FINAL:
         deliveries.set_status(tx, first, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=by)
     _queue(tx, first, "withdrawal")
 
@@ -40,7 +40,7 @@ def unopened(delivery: Delivery) -> bool:
 
 def _may_have_it(first: Delivery) -> bool:
     opened = first.state is State.TASK and not unopened(first)
-    return (first.state in MAY_HAVE_IT or opened) and first.status is not Status.WITHDRAWN
+    return (first.may_be_there or opened) and first.status is not Status.WITHDRAWN
 
 
 def holds(delivery: Delivery) -> bool:
@@ -58,7 +58,7 @@ def release(tx: Tx, delivery: Delivery) -> None:
     if any(holds(one) and one.state is not State.HELD for one in (first, *followers)):
         return
     held = [one for one in followers if one.state is State.HELD]
-    if first.state in MAY_HAVE_IT:
+    if first.may_be_there:
         for one in held[:1]:
             deliveries.move(tx, one, Move.RELEASE, due_at=tx.now())
     else:

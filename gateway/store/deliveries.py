@@ -15,7 +15,7 @@ from gateway_sdk import Reason, Status
 
 from gateway import ids
 from gateway.errors import NotFound
-from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, Move, State, after
+from gateway.policy.lifecycle import DELIVERY, HUB_IS_TOLD, MAY_HAVE_IT, Move, State, after
 from gateway.vault import DataKey
 
 from . import audit, events, referrals
@@ -53,8 +53,14 @@ class Delivery:
     failures: int  # since the schedule began, or a person replayed it
     asks: int
     polls: int
+    doubted: bool  # a request may have arrived, and nobody has said since that it did not
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether its agency has it, or may have it: also when it was to be sent again, or was given up, since."""
+        return self.doubted or self.state in MAY_HAVE_IT
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "Delivery":
@@ -131,6 +137,7 @@ WITH agreed AS (
         status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END,
         attempts = attempts + %(attempt)s,
         failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END,
+        doubted = coalesce(%(doubted)s, doubted),
         asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp(),
         reference = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference ELSE %(sealed)s::bytea END,
         reference_index = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference_index ELSE %(index)s::bytea END
@@ -183,6 +190,7 @@ def put_move(
     table has no such move.
     """
     state = after(delivery.state, verb)
+    certain = (delivery.state, verb) == (State.ASKING, Move.RETRY)  # the agency was asked, and has nothing
     written = [audit.Deed(by, f"delivery.{verb}", delivery.id, ({"code": code} if code else {}) | detail), *deeds]
     made = after_attempt
     return Moving(
@@ -193,6 +201,7 @@ def put_move(
                 "held": delivery.token, "token": uuid4() if hold_for else None, "hold_for": hold_for, "status": status,
                 "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
                 "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
+                "doubted": True if verb is Move.DOUBT else False if certain else None,
                 "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
                 "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent and consent[0],
                 "version": consent and consent[1], "seen": delivery.status if made else None,

@@ -1,6 +1,6 @@
-"""A database on the other side of a proxy."""
+"""A pretended world, and a database on the other side of a proxy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,7 +8,21 @@ import pytest
 
 from gateway.store import session
 from gateway.store.session import Store
+from gateway.vault import Vault, generate
+from tests.faults.pretended.clock import Clock
+from tests.faults.pretended.world import World
 from tests.faults.proxy import Proxy
+
+
+@pytest.fixture(scope="session")
+def new_world(new_database: Callable[[], str]) -> Iterator[Callable[[], World]]:
+    """Begins a world on the emptied database; close() it before the next begins."""
+    url = new_database()
+    clock = Clock(url)
+    store = Store(url, Vault(generate()), 8).open()
+    yield lambda: World(store, clock)
+    store.close()
+    clock.close()
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""Pretended agencies, three kinds of them: what they are given, what they keep, what they say. They never lie."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+import gateway_sdk as sdk
+
+from gateway.errors import MaybeSent, NotSent
+from gateway.plugins import Agency
+from gateway.settings import AgencySettings
+
+TOKEN = "pretended"
+WEATHER = ["fine", "closed", "refuses", "no connection", "request lost", "reply lost"]
+
+
+class Plain(sdk.Adapter):
+    """Neither honours keys nor can be asked."""
+
+    purpose = "housing"
+    needs = sdk.needs("/person/name", "/request/ask")
+    callback_auth = sdk.BearerCallback()
+
+    def translate(self, referral: sdk.Referral) -> sdk.RestRequest:
+        return sdk.RestRequest("POST", "/referrals", {"of": referral.delivery_key, "message": referral.delivery_key})
+
+    def withdraw(self, sent: sdk.Sent) -> sdk.RestRequest:
+        return sdk.RestRequest("POST", "/withdrawals", {"of": sent.delivery_key, "message": sent.message_key})
+
+    def classify(self, reply: sdk.Reply) -> sdk.Outcome:
+        match reply.status:
+            case 200:
+                return sdk.Delivered()
+            case 503:
+                return sdk.Unavailable("HTTP 503")
+            case _:
+                return sdk.Refused("HTTP 422")
+
+    def read_update(self, reply: sdk.Reply) -> sdk.Answer:
+        if reply.status != 200:
+            return sdk.Unavailable("HTTP 503")
+        said = reply.json
+        if said["status"] is None:
+            return sdk.NotFound()
+        at = datetime.fromisoformat(said["at"])
+        return sdk.Update(sdk.Status(said["status"]), delivery_key=said["of"], at=at, id=said.get("id"))
+
+
+class Keyed(Plain):
+    """Keeps one referral for one key."""
+
+    idempotent = True
+
+
+class Asked(Plain):
+    """Says what it has, and is asked for news."""
+
+    polls = True
+
+    def ask(self, sent: sdk.Sent) -> sdk.RestRequest:
+        return sdk.RestRequest("GET", "/referrals", {"of": sent.delivery_key, "message": sent.message_key})
+
+
+KINDS: Mapping[str, type[Plain]] = {"plain": Plain, "keyed": Keyed, "asked": Asked}
+
+
+class Office:
+    """The other side of an agency's interface."""
+
+    def __init__(self, name: str) -> None:
+        chosen = AgencySettings(
+            adapter="none", base_url="https://a.example", areas=["glasgow"], window=3, breaker_least=4,
+            credentials={"callback_token": TOKEN},  # type: ignore[dict-item]
+        )  # fmt: skip
+        self.agency = Agency(name, KINDS[name](), chosen)
+        self.cases: dict[str, sdk.Status] = {}  # what it keeps, by delivery, and how it stands
+        self.arrived: Counter[str] = Counter()  # how often it took a referral in
+        self.given_back: set[str] = set()
+        self.posted: list[bytes] = []  # updates it sent us, which may come late, twice, in any order
+
+    def take(self, request: sdk.RestRequest, weather: str, at: datetime) -> sdk.Reply:
+        """Act on *request*, if the *weather* lets it arrive. Raises NotSent, MaybeSent."""
+        if weather == "no connection":
+            raise NotSent("connect_failed")
+        if weather == "request lost":
+            raise MaybeSent("timeout")
+        if weather == "closed":
+            return sdk.Reply(503)
+        of = request.json["of"]
+        if request.method == "GET":
+            return sdk.Reply(200, {}, self._said(of, at))
+        if of in self.cases and self.agency.adapter.idempotent and request.path == "/referrals":
+            return sdk.Reply(200)  # as it answered the first time
+        if weather == "refuses":
+            return sdk.Reply(422)
+        if request.path == "/withdrawals":
+            self.cases.pop(of, None)
+            self.given_back.add(of)
+        else:
+            assert of not in self.given_back, "a referral follows its own withdrawal"
+            self.arrived[of] += 1
+            self.cases[of] = sdk.Status.SENT
+        return sdk.Reply(200)
+
+    def open_cases(self) -> list[str]:
+        return [of for of, status in self.cases.items() if status is not sdk.Status.COMPLETED]
+
+    def works_on(self, of: str, status: sdk.Status, at: datetime) -> None:
+        """A case goes on, and we are told so."""
+        self.cases[of] = status
+        self.posted.append(self._said(of, at, id=f"{self.agency.name} {len(self.posted)}"))
+
+    def _said(self, of: str, at: datetime, **more: str) -> bytes:
+        return json.dumps({"of": of, "status": self.cases.get(of), "at": at.isoformat(), **more}).encode()

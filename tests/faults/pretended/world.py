@@ -1,0 +1,204 @@
+"""The pretended world: women, hubs, administrators and agencies around a real gateway on a real database.
+
+The clock, the agencies and the deaths of workers are pretended (clock.py, offices.py, workers.py); the store, the
+claims, the tokens, the moves and every other line of the gateway are its own.
+"""
+
+import json
+from collections import Counter
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from gateway import intake
+from gateway.delivery import decisions, feedback
+from gateway.delivery.room import PostRoom
+from gateway.errors import ConsentMissing
+from gateway.policy.lifecycle import Move, State
+from gateway.settings import Settings
+from gateway.store import callers, consents, deliveries, referrals
+from gateway.store.callers import Caller
+from gateway.store.deliveries import Delivery
+from gateway.store.session import Store
+from tests.support import ALL_CATEGORIES, consent, referral
+
+from .clock import Clock
+from .offices import KINDS, TOKEN, Office
+from .workers import Bell, Killed, Workers, dies, settled
+
+HUB = Caller("glasgow-hub")
+MONTH = timedelta(days=30)
+
+
+@dataclass
+class Agreed:
+    """A consent, as she knows it."""
+
+    id: str
+    ends_at: datetime
+    withdrawn: bool = False
+
+
+@dataclass
+class Submitted:
+    """What a hub sent, so that it can send it again. *receipt*: None until it was answered."""
+
+    draft: dict[str, Any]
+    key: str
+    agreed: Agreed
+    receipt: referrals.Receipt | None = None
+
+
+class World:
+    """One life, on an empty database."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        clock.reset()
+        self.store, self.clock = store, clock
+        self._moves: set[tuple[State, Move]] = set()
+        self.offices = {name: Office(name) for name in KINDS}
+        self.room = PostRoom(
+            store,
+            {name: office.agency for name, office in self.offices.items()},
+            Settings(retry=["5m", "30m"], ask=["30s", "2m"], poll=["10m"], poll_for="1d", jitter=0),  # type: ignore[list-item,arg-type]
+        )
+        self.workers = Workers(
+            self.room, self.offices, clock,
+            agreed=lambda key: self.in_force(self.rests[key]),
+            expired=lambda key: self.clock.now >= self.rests[key].ends_at,
+        )  # fmt: skip
+        self.submitted: list[Submitted] = []
+        self.consents: list[Agreed] = []
+        self.rests: dict[str, Agreed] = {}  # delivery: the consent it rests on
+        self.allowed: Counter[str] = Counter()  # delivery: how often it may arrive where nobody can tell
+        with store.begin() as tx:
+            callers.add_hub(tx, HUB.hub, by="test")
+        self._patches = self._patched()
+
+    def _patched(self) -> ExitStack:
+        numbers, after = count(1), deliveries.after
+
+        def noting(state: State, verb: Move) -> State:
+            self._moves.add((state, verb))
+            return after(state, verb)
+
+        stack = self.workers.patches()
+        stack.enter_context(patch.object(deliveries, "after", noting))
+        # ids in the order of their making, so that a failing example can be played again
+        stack.enter_context(patch("gateway.ids.new", lambda prefix: f"{prefix}_{next(numbers):017d}"))
+        return stack
+
+    def close(self) -> None:
+        self._patches.close()
+
+    # Women and their hub
+
+    def agree(self, lasting: timedelta = MONTH) -> Agreed:
+        ends_at = self.clock.now + lasting
+        record = consent({}, ends_at=ends_at.isoformat())
+        record["permits"] = [{"recipients": list(KINDS), "purposes": ["housing"], "categories": ALL_CATEGORIES}]
+        with self.store.begin() as tx:
+            agreed = Agreed(consents.save(tx, record, hub=HUB.hub), ends_at)
+        self.consents.append(agreed)
+        return agreed
+
+    def in_force(self, agreed: Agreed) -> bool:
+        return not agreed.withdrawn and self.clock.now < agreed.ends_at
+
+    def submit(self, *agencies: str, under: Agreed | None = None, dying: bool = False) -> Submitted:
+        """A referral. *dying*: the web process dies when all is written and nothing is committed."""
+        agreed = under or self.agree()
+        draft = referral(agreed.id)
+        draft["requests"] = [{"agency": agency, "purpose": "housing", "ask": "Help."} for agency in agencies]
+        sent = Submitted(draft, f"key {len(self.submitted)}", agreed)
+        self.submitted.append(sent)
+        with ExitStack() as stack:
+            if dying:
+                save = referrals.save
+                stack.enter_context(patch.object(referrals, "save", lambda *args: (save(*args), dies())))
+                stack.enter_context(suppress(Killed))
+            self.ask(sent)
+        return sent
+
+    def ask(self, sent: Submitted) -> None:
+        """The hub sends *sent*: for the first time, or again, with the same key and for the same answer."""
+        body = json.dumps(sent.draft).encode()
+        receipt = intake.submit(self.store, self.room.agencies, sent.draft, body, sent.key, HUB)
+        assert sent.receipt in (None, receipt)
+        sent.receipt = receipt
+        for identifier in receipt.deliveries.values():
+            self.rests[identifier] = sent.agreed
+            self.allowed[identifier] = max(1, self.allowed[identifier])
+
+    def withdraw(self, agreed: Agreed) -> None:
+        agreed.withdrawn = True
+        decisions.withdraw_consent(self.room, agreed.id, HUB)
+
+    # Administrators
+
+    def replay(self, delivery: Delivery) -> None:
+        """Nothing is sent again without her consent, whoever asks for it."""
+        withheld = delivery.kind == "referral" and not self.in_force(self.rests[delivery.id])
+        with pytest.raises(ConsentMissing) if withheld else nullcontext():
+            decisions.replay(self.room, delivery.id, by="admin:a", reason="send it")
+        if not withheld:
+            self.allowed[delivery.id] = self.offices[delivery.agency].arrived[delivery.id] + 1
+
+    def confirm(self, delivery: Delivery) -> None:
+        decisions.confirm(self.room, delivery.id, by="admin:a", reason="they have it")
+
+    def pause(self, agency: str) -> None:
+        decisions.pause(self.room, agency, by="admin:a", reason="they move house")
+
+    def resume(self, agency: str) -> None:
+        decisions.resume(self.room, agency, by="admin:a", reason="they are back")
+
+    # Agencies
+
+    def callback(self, office: Office, place: int) -> None:
+        """What *office* posted arrives; perhaps not for the first time."""
+        feedback.callback(self.room, office.agency.name, {"authorization": f"Bearer {TOKEN}"}, office.posted[place])
+
+    # All of it
+
+    def rows(self) -> dict[str, Delivery]:
+        with self.store.begin() as tx:
+            return {row["id"]: Delivery.of_row(row) for row in tx.all("SELECT * FROM deliveries ORDER BY id")}
+
+    def changes(self) -> set[tuple[State, State]]:
+        """Every change of a delivery's state so far, whoever made it: the database noted them."""
+        with self.store.begin() as tx:
+            rows = tx.all("SELECT DISTINCT was, became FROM changes")
+        return {(State(row["was"]), State(row["became"])) for row in rows}
+
+    def moves(self) -> set[tuple[State, Move]]:
+        """Every move so far. A claim is part of a larger statement, and known by the change alone."""
+        return self._moves | (
+            {(State.WAITING, Move.CLAIM)} if (State.WAITING, State.QUEUED) in self.changes() else set()
+        )
+
+    def bell(self) -> Bell:
+        """The next that is rung."""
+        self.workers.tick()
+        return self.workers.bells.pop()
+
+    def answer_all(self, weather: str = "fine") -> None:
+        while self.workers.bells:
+            self.workers.answer(self.workers.bells.pop(0), weather)
+
+    def calm_down(self) -> None:
+        """From now on nothing goes wrong: agencies answer, workers live. It ends when all is settled, or after a day."""
+        for agency in self.offices:
+            self.resume(agency)
+        for _ in range(24):
+            self.clock.passes(timedelta(hours=1))
+            for _ in range(2):
+                self.workers.tick()
+                self.answer_all()
+            if all(map(settled, self.rows().values())):
+                break
