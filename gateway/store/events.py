@@ -20,10 +20,11 @@ def place(tx: Tx) -> int:
         return 0
     tx.run("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": LOCK})
     return tx.run(
-        "UPDATE events SET position = new.position FROM ("
+        # materialized: a plan that joins each event to all that are new would take a number for every pair
+        "WITH new AS MATERIALIZED ("
         "  SELECT id, nextval('event_positions') AS position"
-        "  FROM (SELECT id FROM events WHERE position IS NULL ORDER BY id) AS in_order) AS new "
-        "WHERE events.id = new.id"
+        "  FROM (SELECT id FROM events WHERE position IS NULL ORDER BY id) AS in_order) "
+        "UPDATE events SET position = new.position FROM new WHERE events.id = new.id"
     )
 
 
