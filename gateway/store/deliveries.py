@@ -297,10 +297,13 @@ def claim_due(tx: Tx, windows: Mapping[str, Window], *, most: int, lease: timede
 
 
 def abandoned(tx: Tx, most: int = 500) -> list[Delivery]:
-    """Deliveries whose worker was sending when its lease ended: it may have died after the bytes left."""
+    """Deliveries whose worker was sending when its lease ended: it may have died after the bytes left.
+
+    They are held, as their token says: looked for among what is held, not among all that is due.
+    """
     rows = tx.all(
-        "SELECT * FROM deliveries WHERE state = 'sending' AND due_at <= now() ORDER BY due_at LIMIT %(most)s "
-        "FOR UPDATE SKIP LOCKED",
+        "SELECT * FROM deliveries WHERE token IS NOT NULL AND state = 'sending' AND due_at <= now() ORDER BY due_at "
+        "LIMIT %(most)s FOR UPDATE SKIP LOCKED",
         {"most": most},
     )
     return [Delivery.of_row(row) for row in rows]

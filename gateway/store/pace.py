@@ -30,9 +30,9 @@ def minutes(tx: Tx, limits: Mapping[str, int]) -> dict[str, Minute]:
         "SELECT name, most, held + ended AS calls, coalesce(first_ended, clock_timestamp()) + %(minute)s AS free_at "
         "FROM unnest(%(names)s::text[], %(limits)s::int[]) AS limited(name, most) "
         "CROSS JOIN LATERAL (SELECT count(*) AS held FROM deliveries "
-        "  WHERE agency = name AND token IS NOT NULL AND due_at > clock_timestamp()) AS now_held "
+        "  WHERE agency = name AND token IS NOT NULL AND due_at > now()) AS now_held "
         "CROSS JOIN LATERAL (SELECT count(*) AS ended, min(at) AS first_ended FROM attempts "
-        "  WHERE agency = name AND at > clock_timestamp() - %(minute)s) AS lately",
+        "  WHERE agency = name AND at > now() - %(minute)s) AS lately",
         {"names": list(limits), "limits": list(limits.values()), "minute": MINUTE},
     )
     return {row["name"]: Minute(row["most"], row["calls"], row["free_at"]) for row in rows}
