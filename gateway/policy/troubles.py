@@ -10,7 +10,7 @@ QUIET = timedelta(hours=1)
 class Kind(StrEnum):
     OUTAGE = "outage"  # the agency does not answer: its breaker is open
     LATE = "late"  # referrals wait for longer than they may
-    DEAD = "dead"  # deliveries died lately: every retry failed
+    DEAD = "dead"  # deliveries died lately: nothing more is tried by itself
     UNDECIDED = "undecided"  # uncertain deliveries came to wait for a person lately
 
 
@@ -31,7 +31,7 @@ def says(agency: str, kind: Kind, phase: Phase, count: int | None) -> str:
         case Kind.LATE, _:
             return f"{agency}: nothing waits for longer than allowed any more."
         case Kind.DEAD, Phase.BEGINS:
-            return f"{agency}: {_many(count, 'died', 'died')}: every retry failed. Find out why, then send again."
+            return f"{agency}: {_many(count, 'died', 'died')}. Nothing more is tried by itself: find out why."
         case Kind.DEAD, _:
             return f"{agency}: no more died within the last hour. {_many(count, 'is dead', 'are dead')}."
         case _, Phase.BEGINS:

@@ -142,7 +142,8 @@ def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
         "the hub's own views": json.dumps([walk.referral(answer), walk.hub.events(), walk.hub.webhooks.list()]),
         "the hub's webhook": b"\n".join(told).decode(),
         "the command line": "".join(
-            shown(walk, *command) for command in (("deliveries", "list", "--json"), ("doctor",), ("webhooks", "list"))
+            shown(walk, *command)
+            for command in (("deliveries", "list", "--json"), ("doctor",), ("agencies", "--json"), ("webhooks", "list"))
         ),
     }
     for place, text in everywhere.items():

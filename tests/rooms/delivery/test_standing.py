@@ -80,6 +80,16 @@ def test_what_it_takes_round_the_clock_goes_all_the_same(room: PostRoom, agencie
         assert standing.prospects(shut, tx, [urgent])[urgent.id].stop is None
 
 
+def test_consent_that_ends_while_it_is_held_is_found_at_the_opening(room: PostRoom, agencies: Agencies) -> None:
+    agreed, identifier = submit(room, HOUSING)
+    work(closed(room, HOUSING))
+    with room.store.begin() as tx:  # by a path that does not touch deliveries
+        tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": agreed})
+    work(room)
+    assert of(room, identifier)[HOUSING].state is State.WITHDRAWN
+    assert not agencies[HOUSING].received
+
+
 @pytest.mark.parametrize("how", ["paused", "closed"])
 def test_a_stop_stops_retries_asks_and_polls_alike(
     room: PostRoom, agencies: Agencies, how: str, monkeypatch: pytest.MonkeyPatch
