@@ -12,7 +12,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from . import ids
+from .plugins import Agency
 from .policy.breaker import Gate, gate
+from .policy.hours import is_open
 from .policy.lifecycle import UNDELIVERED, State
 from .store import figures, health
 from .store.session import Tx
@@ -46,17 +48,18 @@ class Seen:
     backlog: Mapping[tuple[str, str], dict[str, Any]]
     gates: Mapping[str, Gate]
     paused: Collection[str]
+    closed: Collection[str]
     unfinished: Mapping[str, int]
 
 
-def text(tx: Tx, agencies: Collection[str]) -> bytes:
+def text(tx: Tx, agencies: Mapping[str, Agency]) -> bytes:
     """All there is to watch of *agencies*, and of any other that the rows still name."""
     from prometheus_client import generate_latest
 
     return generate_latest(Collector(look(tx, agencies)))
 
 
-def look(tx: Tx, agencies: Collection[str]) -> Seen:
+def look(tx: Tx, agencies: Mapping[str, Agency]) -> Seen:
     totals, backlog, (everyone, now) = figures.totals(tx), figures.backlog(tx), health.picture(tx)
     unwell = {name: found for name, found in everyone.items() if not ids.valid(name, "whe")}
     named = {row["agency"] for row in (*totals, *backlog) if row["agency"]}
@@ -65,7 +68,8 @@ def look(tx: Tx, agencies: Collection[str]) -> Seen:
         totals,
         {(row["agency"], row["state"]): row for row in backlog},
         {agency: gate(found.probe_at, now) for agency, found in unwell.items()},
-        [agency for agency, found in unwell.items() if found.paused_at],
+        {agency for agency, found in unwell.items() if found.paused_at},
+        {name for name, agency in agencies.items() if agency.hours and not is_open(agency.hours, now)},
         figures.unfinished(tx),
     )
 
@@ -169,7 +173,7 @@ WATCHED = (
     ),
     Watched(
         "gateway_oldest_undelivered_age_seconds", "gauge", (),
-        "Age of the oldest delivery that is not settled, be it waiting, held back or uncertain; 0 when there is none.",
+        "Age of the oldest delivery to an agency that is not settled, be it waiting, held back or uncertain; 0: there is none.",
         lambda seen: {(): max((_oldest(seen, name) for name in seen.agencies if name != figures.WEBHOOKS), default=0)},
     ),
     Watched(
@@ -196,6 +200,11 @@ WATCHED = (
         "gateway_agency_paused", "gauge", ("agency",),
         "1 while an administrator has paused the agency.",
         _each(lambda seen, agency: int(agency in seen.paused)),
+    ),
+    Watched(
+        "gateway_agency_closed", "gauge", ("agency",),
+        "1 outside the agency's opening hours.",
+        _each(lambda seen, agency: int(agency in seen.closed)),
     ),
     Watched(
         "gateway_audit_unlinked_rows", "gauge", (),

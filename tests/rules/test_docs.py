@@ -76,7 +76,9 @@ def test_the_settings_of_the_operations_guide_load(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_metrics_are_listed() -> None:
-    given = generate_latest(metrics.Collector(metrics.Seen(["a"], [], {}, {}, [], {"audit": 0, "events": 0}))).decode()
+    given = generate_latest(
+        metrics.Collector(metrics.Seen(["a"], [], {}, {}, set(), set(), {"audit": 0, "events": 0}))
+    ).decode()
     helps = dict(re.findall(r"^# HELP (\w+) (.*)$", given, re.MULTILINE))
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", given, re.MULTILINE))
     labels = {watched.name: ", ".join(watched.labels) or "–" for watched in metrics.WATCHED}

@@ -1,6 +1,8 @@
 """What /metrics says after real attempts, and who may read it."""
 
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -8,9 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from gateway import app, metrics
+from gateway import app, ids, metrics
 from gateway.delivery import decisions, outbox
 from gateway.delivery.room import PostRoom
+from gateway.policy.hours import LONDON
 from gateway.policy.lifecycle import DELIVERY, State
 from gateway.store import health
 from tests.rooms.api.test_referrals import problem
@@ -90,6 +93,25 @@ def test_a_claim_delay_is_from_due_to_claimed(room: PostRoom) -> None:
     assert 100 < of(found, "claim_delay_seconds_sum", agency=HEALTH) < 130
 
 
+def test_webhooks_are_counted_together_and_not_by_their_ids(room: PostRoom) -> None:
+    submit(room, HOUSING)
+    hook = ids.new("whe")
+    with room.store.begin() as tx:
+        health.pause(tx, hook, by="test", reason="so that it is not well")
+        tx.run("UPDATE deliveries SET agency = %(hook)s, created_at = now() - interval '1 h'", {"hook": hook})
+        tx.run("INSERT INTO attempts (delivery, agency, kind, outcome, seconds) "
+               "SELECT id, agency, 'send', 'unavailable', 1 FROM deliveries")  # fmt: skip
+    for _ in range(4):
+        outbox.tidy(room)
+        found = scrape(room)
+        assert of(found, "attempts_total", agency="hub webhooks", kind="send", outcome="unavailable") == 1
+        assert of(found, "attempt_duration_seconds_count", agency="hub webhooks") == 1
+        assert of(found, "deliveries", agency="hub webhooks", state="waiting") == 1
+        assert of(found, "agency_oldest_undelivered_age_seconds", agency="hub webhooks") > 3500
+        assert of(found, "oldest_undelivered_age_seconds") == 0
+        assert hook not in str(found)
+
+
 def test_what_waits_for_a_person_shows(room: PostRoom, agencies: Agencies) -> None:
     agencies[HOUSING].fail_next("unavailable", times=4)
     until(room, submit(room, HOUSING)[1], HOUSING, State.DEAD)
@@ -123,6 +145,16 @@ def test_the_breaker_shows(room: PostRoom) -> None:
     states.append(of(scrape(room), "agency_breaker_state", agency=HOUSING))
     assert states == [0, 2, 1, 0]
     assert of(scrape(room), "agency_breaker_state", agency=HEALTH) == 0
+
+
+def test_an_agency_outside_its_hours_shows(room: PostRoom) -> None:
+    now = datetime.now(LONDON)
+    tomorrow = f"{now + timedelta(days=1):%a}".lower()
+    housing = room.agencies[HOUSING]
+    chosen = housing.settings.model_copy(update={"hours": {tomorrow: "09:00-17:00"}})
+    closed = PostRoom(room.store, {**room.agencies, HOUSING: replace(housing, settings=chosen)}, room.settings)
+    found = scrape(closed)
+    assert [of(found, "agency_closed", agency=agency) for agency in (HOUSING, HEALTH)] == [1, 0]
 
 
 def test_buckets_add_up_and_nothing_falls(room: PostRoom) -> None:
