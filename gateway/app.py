@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import __version__, console, logs
+from . import __version__, console, logs, telemetry
 from .api import (
     agencies,
     bases,
@@ -46,6 +46,7 @@ def build(room: PostRoom) -> ASGIApp:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         room.store.close()
+        telemetry.stop()
 
     app = FastAPI(
         title="Referral Gateway", version=__version__, description=DESCRIPTION, lifespan=lifespan,
@@ -93,6 +94,7 @@ def run(settings: Settings) -> None:
     import uvicorn
 
     logs.configure(settings.log_level)
+    telemetry.start(settings.otlp_endpoint, "web")
     app = build(open_room(settings))
     uvicorn.run(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,

@@ -50,15 +50,18 @@ class Submission:
         return identifier
 
 
-def read(agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller) -> Submission:
+def read(
+    agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller, traceparent: str | None = None
+) -> Submission:
     """Check what needs no look-up: the schema, the agencies, what each needs.
 
-    *draft* is the parsed *body*; *key* the hub's Idempotency-Key. Raises Invalid, NeedsMissing.
+    *draft* is the parsed *body*; *key* the hub's Idempotency-Key; *traceparent* the trace it belongs to. Raises Invalid, NeedsMissing.
     """
     referral = contract.check("referral", draft)
     asked = _asked(referral, agencies)
     _require_needs(referral, asked)
-    return Submission(asked, referrals.New(ids.new("ref"), caller.hub, referral, _queued(asked), key, body), agencies)
+    new = referrals.New(ids.new("ref"), caller.hub, referral, _queued(asked), key, body, traceparent)
+    return Submission(asked, new, agencies)
 
 
 def _queued(asked: Sequence[Agency]) -> dict[str, tuple[str, str]]:

@@ -68,6 +68,7 @@ def _signing_key(value: SecretStr) -> SecretStr:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Token = Annotated[Secret, Field(min_length=16)]
 Address = Annotated[str, AfterValidator(_address)]
 Link = Annotated[str, BeforeValidator(_secret), AfterValidator(_link)]
 BY_HAND = "by-hand"  # the adapter that is built in: none
@@ -101,6 +102,7 @@ class AgencySettings(BaseModel):
     adapter_deadline: Duration = timedelta(seconds=2)  # for one call of an untrusted adapter
     adapter_memory: int = Field(512 * 1024 * 1024, ge=64 * 1024 * 1024)  # bytes of an untrusted adapter's process
     max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
+    traceparent: bool = False  # give it the trace's id: its traces and ours can be joined, and it can correlate
     ca_file: Path | None = None  # a private certificate authority
     client_certificate: Path | None = None  # for mutual TLS
     client_key: Path | None = None
@@ -178,9 +180,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    metrics_token: Annotated[Secret, Field(min_length=16)] | None = (
-        None  # whoever has it may read /metrics; none: nobody
-    )
+    metrics_token: Token | None = None  # whoever has it may read /metrics; none: nobody
+    otlp_endpoint: Address | None = None  # a collector of traces (OTLP over HTTP), without /v1/traces; none: no traces
     secure_cookies: bool = False  # true wherever the console is reached by https
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
     agencies: dict[Name, AgencySettings] = {}

@@ -17,7 +17,7 @@ from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 from kombu.entity import Queue
 
-from . import logs
+from . import logs, telemetry
 from .delivery import alerts, attempt, outbox
 from .delivery.room import PostRoom, open_room
 from .settings import Settings
@@ -171,9 +171,11 @@ def run(settings: Settings) -> None:
     """Deliver until told to stop (SIGTERM): what is in flight is finished, nothing new is taken."""
     signals.setup_logging.connect(lambda **_: logs.configure(settings.log_level), weak=False)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # about root: our messages are JSON, never pickle
+    telemetry.start(settings.otlp_endpoint, "delivery")
     room = open_room(settings)
     try:
         app = build(settings, room)
         Worker(app=app, quiet=True, loglevel=settings.log_level, without_gossip=True, without_mingle=True).start()
     finally:
         room.store.close()
+        telemetry.stop()

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
-from gateway import intake
+from gateway import intake, telemetry
 from gateway.delivery import changes
-from gateway.errors import KeyMissing
+from gateway.errors import KeyMissing, Problem
 from gateway.policy import contract
 from gateway.store import events, listings, referrals
 
@@ -48,8 +48,17 @@ async def submit(
     request: Request, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
-    submission = intake.read(room.agencies, body.document, body.raw, _key(idempotency_key), caller)
-    taken = await request.app.state.counter.submit(submission)
+    with telemetry.span("accept", parent=_trace(request)) as span:
+        try:
+            submission = intake.read(
+                room.agencies, body.document, body.raw, _key(idempotency_key), caller, span.traceparent
+            )
+            with telemetry.span("commit"):
+                taken = await request.app.state.counter.submit(submission)
+        except Problem as problem:
+            span.tell(outcome="refused", code=problem.slug)
+            raise
+        span.tell(outcome="accepted", referral=taken.id)
     accepted = Accepted(
         id=taken.id,
         accepted_at=taken.accepted_at,
@@ -58,6 +67,11 @@ async def submit(
     )
     headers = {"Location": f"/v1/referrals/{taken.id}"}
     return Response(accepted.model_dump_json(exclude_none=True), 202, headers, "application/json")
+
+
+def _trace(request: Request) -> str | None:
+    """The trace that the hub says this belongs to. Sent twice it says nothing."""
+    return telemetry.received(",".join(request.headers.getlist("traceparent")))
 
 
 @router.post(

@@ -1,7 +1,7 @@
 """One attempt, start to finish: begin under the token, make the request, send it, settle what came of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import gateway_sdk as sdk
 
-from gateway import hub, logs, wire
+from gateway import hub, logs, telemetry, wire
 from gateway.errors import MaybeSent, NotSent, Sealed
 from gateway.plugins import Agency
 from gateway.policy import minimise
@@ -23,7 +23,7 @@ from gateway.store.referrals import SealedReferral
 from gateway.store.session import StoreUnavailable, Tx
 from gateway.vault import Vault
 
-from . import behind, by_hand, settle, sound, standing, webhooks
+from . import behind, by_hand, settle, sound, standing, trace, webhooks
 from .permission import permission
 from .room import PostRoom
 
@@ -101,10 +101,16 @@ def run(room: PostRoom, identifier: str, token: UUID) -> None:
     stage = begin(room, identifier, token)
     if stage is None:
         return
+    with trace.attempt(stage.delivery, began) as span:
+        _carry_out(room, stage, began, span)
+
+
+def _carry_out(room: PostRoom, stage: Send | Ask, began: float, span: telemetry.Span) -> None:
     started = time.monotonic()
     result = _exchange(room, stage, began)
     seconds = time.monotonic() - started
     room.took(stage.agency.name, seconds)
+    trace.tell(span, stage.agency, result)
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
         referral = stage.content.referral if isinstance(stage.content, Parcel) else None
@@ -140,6 +146,7 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     delivery = look.delivery
     if agency.settings.calls_a_minute and delivery.due_at and look.at > delivery.due_at - LATE:
         return None  # its place within the minute may have been given away; it will be rung for again
+    trace.tell_the_way(delivery, room.settings.lease, look.at)
     if wait := _not_now(look, agency):
         _put_back(room, delivery, wait)
         return None
@@ -321,8 +328,18 @@ def _exchange(room: PostRoom, stage: Send | Ask, began: float) -> sdk.Outcome | 
         return settle.Unmade("adapter_error")
     if request is None:
         return settle.Unmade(settle.BY_HAND.get(stage.delivery.kind, "adapter_error"))
+    with telemetry.span("wire.send", delivery=stage.delivery.id, agency=stage.agency.name) as span:
+        result = _ask_them(room, stage, request, began, trace.headers(span, stage.agency))
+        trace.tell(span, stage.agency, result)
+        return result
+
+
+def _ask_them(
+    room: PostRoom, stage: Send | Ask, request: sdk.Request, began: float, headers: Mapping[str, str]
+) -> sdk.Outcome | sdk.Answer:
+    """Send *request* and read what comes back."""
     try:
-        reply = wire.send(request, room.target(stage.agency), began=began)
+        reply = wire.send(request, room.target(stage.agency), extra_headers=headers, began=began)
     except NotSent as error:
         return sdk.Unavailable(error.code)
     except MaybeSent as error:

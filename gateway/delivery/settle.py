@@ -30,6 +30,17 @@ class Unmade:
     code: str
 
 
+KINDS = (sdk.Delivered, sdk.Refused, sdk.Unavailable, sdk.Uncertain, sdk.Update, sdk.NotFound, Unmade)
+
+
+def told(agency: Agency, result: sdk.Outcome | sdk.Answer | Unmade) -> tuple[str, str | None]:
+    """*result* in words of closed lists: what it is, and its code."""
+    kind = next(kind for kind in KINDS if isinstance(result, kind))
+    if isinstance(result, sdk.Delivered | sdk.Update | sdk.NotFound):
+        return kind.__name__.lower(), None
+    return kind.__name__.lower(), codes.allowed(agency, result.code)
+
+
 def outcome(
     room: PostRoom,
     sent: Delivery,
@@ -43,11 +54,10 @@ def outcome(
     The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
     answer about that very delivery still counts; anything else is only noted.
     """
-    code = codes.allowed(agency, result.code) if not isinstance(result, sdk.Delivered) else None
-    made = Attempt("send", type(result).__name__.lower(), code, seconds)
+    made = Attempt("send", *told(agency, result), seconds)
     if not _simply_delivered(room, sent, agency, result, made, referral):
         _move_on(room, sent, agency, result, made)
-    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=made.outcome, code=code)
+    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=made.outcome, code=made.code)
 
 
 def _simply_delivered(
@@ -136,8 +146,7 @@ def _failed(
 
 def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, seconds: float) -> None:
     """Record what an agency said when asked, about an uncertain send or for news."""
-    code = codes.allowed(agency, result.code) if isinstance(result, sdk.Unavailable | sdk.Uncertain) else None
-    made = Attempt("ask" if asked.state is State.ASKING else "poll", type(result).__name__.lower(), code, seconds)
+    made = Attempt("ask" if asked.state is State.ASKING else "poll", *told(agency, result), seconds)
     with room.store.begin() as tx:
         found = attempts.note(tx, asked, made)
         _note_health(room, tx, agency, result, found.down)

@@ -49,6 +49,7 @@ class Delivery:
     token: UUID | None
     due_at: datetime | None
     waited: float | None  # seconds from due to claimed, the last time
+    traceparent: str | None  # the trace it belongs to
     attempts: int  # every time it was sent
     failures: int  # since the schedule began, or a person replayed it
     asks: int

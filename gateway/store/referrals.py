@@ -37,8 +37,8 @@ def _where(identifier: str) -> str:
 class New:
     """A referral to be stored. *document* follows the referral schema; *deliveries*: ``{agency: (id, purpose)}``.
 
-    *key* and *body*: the hub's Idempotency-Key, and the bytes it came with. *routes*: how the agencies were found for
-    which it names a need only, ``{agency: route}``.
+    *key* and *body*: the hub's Idempotency-Key, and the bytes it came with. *traceparent*: the trace it belongs to.
+    *routes*: how the agencies were found for which it names a need only, ``{agency: route}``.
     """
 
     id: str
@@ -47,6 +47,7 @@ class New:
     deliveries: Mapping[str, tuple[str, str]]
     key: str
     body: bytes
+    traceparent: str | None = None
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -74,10 +75,10 @@ WITH new AS (
     SELECT id, hub, consent, subject, area, urgency, data_key, payload FROM new JOIN first ON first.referral = new.id
     RETURNING id, hub, created_at
 ), queued AS (
-    INSERT INTO deliveries (id, referral, hub, agency, purpose, route, kind, state, status, due_at)
-    SELECT asked.id, taken.id, hub, agency, purpose, route, 'referral', %(waiting)s, %(received)s, now()
-    FROM unnest(%(delivery_ids)s::text[], %(referrals)s::text[], %(agencies)s::text[], %(purposes)s::text[], %(routes)b::bytea[])
-        AS asked(id, referral, agency, purpose, route) JOIN taken ON taken.id = asked.referral
+    INSERT INTO deliveries (id, referral, hub, agency, purpose, route, traceparent, kind, state, status, due_at)
+    SELECT asked.id, taken.id, hub, agency, purpose, route, traceparent, 'referral', %(waiting)s, %(received)s, now()
+    FROM unnest(%(delivery_ids)s::text[], %(referrals)s::text[], %(agencies)s::text[], %(purposes)s::text[], %(routes)b::bytea[],
+        %(traces)s::text[]) AS asked(id, referral, agency, purpose, route, traceparent) JOIN taken ON taken.id = asked.referral
     RETURNING id, hub
 ), told AS (
     INSERT INTO events (hub, type, referral) SELECT hub, 'referral.accepted', id FROM taken
@@ -97,7 +98,7 @@ def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
     """
     sealed = [tx.vault.new_key(new.id) for new in referrals]
     asked = [
-        (identifier, purpose, new.id, agency, _sealed_route(key, identifier, new.routes.get(agency)))
+        (identifier, purpose, new.id, agency, _sealed_route(key, identifier, new.routes.get(agency)), new.traceparent)
         for new, (key, _) in zip(referrals, sealed, strict=True)
         for agency, (identifier, purpose) in new.deliveries.items()
     ]
@@ -120,8 +121,9 @@ def save(tx: Tx, referrals: Sequence[New]) -> dict[str, Receipt]:
             "delivery_ids": [identifier for identifier, *_ in asked],
             "purposes": [purpose for _, purpose, *_ in asked],
             "referrals": [referral for _, _, referral, *_ in asked],
-            "agencies": [agency for *_, agency, _ in asked],
-            "routes": [route for *_, route in asked],
+            "agencies": [agency for *_, agency, _, _ in asked],
+            "routes": [route for *_, route, _ in asked],
+            "traces": [traceparent for *_, traceparent in asked],
             "waiting": State.WAITING,
             "received": Status.RECEIVED,
         },

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import servers
+from tests.collector import Collector
 from tests.running import Gateway, free_port, running
 from tests.support import agencies_running
 
@@ -21,7 +23,19 @@ def house(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def walk(house: str, new_database: Callable[[], str], tmp_path: Path) -> Iterator[Gateway]:
+def collector() -> Iterator[Collector]:
+    with Collector().running() as running:
+        yield running
+
+
+@pytest.fixture
+def more() -> dict[str, Any]:
+    """Further settings of the walk: a module that needs some has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+def walk(house: str, new_database: Callable[[], str], tmp_path: Path, more: dict[str, Any]) -> Iterator[Gateway]:
     """A gateway with its web process and its delivery processes running, and simulators that call back."""
     port = free_port()
     with ExitStack() as stack:
@@ -32,5 +46,7 @@ def walk(house: str, new_database: Callable[[], str], tmp_path: Path) -> Iterato
             url = stack.enter_context(servers.database())
             broker = {"broker_url": servers.RABBITMQ, "broker_queue": stack.enter_context(servers.queue())}
             workers = ["delivery", "delivery-2"]
-        settings = agencies.settings(port=port, lease="4s", **broker)
+        settings = agencies.settings(port=port, lease="4s", **broker, **more)
+        for name in settings.pop("traced", ()):
+            settings["agencies"][name]["traceparent"] = True
         yield stack.enter_context(running(url, agencies, settings, tmp_path, workers))

@@ -13,17 +13,32 @@ from typing import Any
 import gateway_schemas
 import psutil
 import psycopg
+import pytest
 from gateway_sdk.simulator import Simulator
 from gateway_sdk.testing import filled
 from gateway_sdk.testing.documents import places
 
 from gateway.vault import Vault
+from tests.collector import Collector
 from tests.rooms.wire.hostile import always, reply, serving
 from tests.running import Gateway
 from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
 
 CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
 """What a value can be told by: free texts, e-mails, phones, subject, language, CHI number."""
+
+TOKEN = "a-token-for-metrics"
+TRACED = {
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "tracestate": "hub=CanaryState",
+    "baggage": "name=CanaryBaggage",
+}
+
+
+@pytest.fixture
+def more(collector: Collector) -> dict[str, Any]:
+    """With everything on that could tell something."""
+    return {"otlp_endpoint": collector.url, "traced": list(PURPOSES), "metrics_token": TOKEN}
 
 
 def document() -> dict[str, Any]:
@@ -84,13 +99,13 @@ def arguments_and_environment(walk: Gateway) -> str:
     return "\n".join(found)
 
 
-def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway) -> None:
+def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway, collector: Collector) -> None:
     with serving(always(reply(b"", "204 No Content"))) as receiver:
         walk.hub.webhooks.create(receiver.url)
-        search_everywhere(walk, receiver.requests)
+        search_everywhere(walk, receiver.requests, collector)
 
 
-def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
+def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector) -> None:
     """*told*: what the hub's webhook received."""
     from gateway import plugins, settings
 
@@ -109,10 +124,13 @@ def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
         walk.agencies[agency].fail_next(fault)
 
     agreed = walk.consent(record)
-    answer = walk.submit({**referral, "consent": agreed})
+    taken = walk.call(
+        "POST", "/v1/referrals", json={**referral, "consent": agreed}, headers={"Idempotency-Key": "first", **TRACED}
+    )
+    answer = taken.json()["id"]
     walk.settled(answer)
     refusals = [
-        walk.call("POST", "/v1/referrals", json=spoilt, headers={"Idempotency-Key": str(number)}).text
+        walk.call("POST", "/v1/referrals", json=spoilt, headers={"Idempotency-Key": str(number), **TRACED}).text
         for number, spoilt in enumerate(spoilt_documents(referral, agreed, walk))
     ]
 
@@ -134,6 +152,7 @@ def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
     assert all("CanaryChanged" in str(simulator.received) for simulator in walk.agencies.simulators.values())
     secrets |= {"changed": "CanaryChanged", "number": "07700 000999", "withdrawn": "CanaryWithdrawn"}
     walk.wait("the hub was told of it all", lambda: len(told) == len(walk.hub.events()["events"]))
+    collector.wait(lambda spans: len([span for span in spans if span.name == "accept"]) == 1 + len(refusals))
     everywhere = {
         "the database": dump(walk.environment["GATEWAY_DATABASE_URL"]),
         "the log": walk.log.read_text(),
@@ -143,13 +162,26 @@ def search_everywhere(walk: Gateway, told: list[bytes]) -> None:
         "the hub's webhook": b"\n".join(told).decode(),
         "the command line": "".join(
             shown(walk, *command)
-            for command in (("deliveries", "list", "--json"), ("doctor",), ("agencies", "--json"), ("webhooks", "list"))
+            for command in (
+                ("deliveries", "list", "--json"),
+                ("doctor",),
+                ("agencies", "--json"),
+                ("webhooks", "list"),
+                ("metrics",),
+            )
         ),
+        "the metrics": walk.call("GET", "/metrics", key=TOKEN).text,
+        "the spans": collector.raw.decode("utf-8", "replace"),
     }
+    assert 'outcome="uncertain"} 1.0' in everywhere["the metrics"]
+    assert "gateway_attempts_total" in everywhere["the command line"]
+    assert all(word in everywhere["the spans"] for word in ("HTTP 503", "consent-missing", answer))
     for place, text in everywhere.items():
         found = [pointer for pointer, value in {**secrets, "recorder": "CanaryRecorder"}.items() if value in text]
         assert not found, f"{place} holds {found}"
         assert not [mark for mark in CANARIES[:1] if mark in text], f"{place} holds something like a canary"
+    everywhere_else = json.dumps([simulator.received for simulator in walk.agencies.simulators.values()], default=str)
+    assert not [mark for mark in ("CanaryState", "CanaryBaggage") if mark in everywhere_else]
 
 
 def check_agency(simulator: Simulator, referral: dict[str, Any], secrets: dict[str, str], may_have: set[str]) -> None:
