@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.policy.lifecycle import State
 from gateway.store.deliveries import Delivery
 from tests.faults.pretended import promises
-from tests.faults.pretended.offices import KINDS, WEATHER
+from tests.faults.pretended.offices import NAMES, REFUGE, WEATHER
 from tests.faults.pretended.workers import STEPS, Bell, asks_a_person, dies
 from tests.faults.pretended.world import Agreed, World
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "60"))
 
 places = st.integers(0, 1000)  # of a list, whose length is not known before
-agencies = st.sampled_from(sorted(KINDS))
+agencies = st.sampled_from(NAMES)
 weather = st.sampled_from(WEATHER)
 pauses = st.sampled_from([timedelta(seconds=1), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=2)])
 news = st.sampled_from([Status.ACCEPTED, Status.DECLINED, Status.IN_PROGRESS, Status.COMPLETED])
@@ -72,7 +72,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(place=places, status=news, arrives=st.sampled_from(["now", "later", "an earlier one"]))
     def an_agency_works_on_a_case(self, place: int, status: Status, arrives: str) -> None:
-        if cases := [(office, key) for office in self.world.offices.values() for key in office.open_cases()]:
+        if cases := [
+            (office, key)
+            for name, office in self.world.offices.items()
+            for key in office.open_cases()
+            if name != REFUGE
+        ]:
             office, key = one_of(cases, place)
             office.works_on(key, status, self.world.clock.now)
             if arrives != "later":
@@ -133,19 +138,27 @@ class AnyOrder(RuleBasedStateMachine):
     def a_pause(self, bell: Bell) -> None:
         self.world.pause(self.world.rows()[bell[0]].agency)
 
-    # Administrators
+    # People
 
-    @rule(place=places, agency=agencies, verb=st.sampled_from(["decide", "decide", "pause", "resume"]))
-    def a_person_decides(self, place: int, agency: str, verb: str) -> None:
+    @rule(
+        place=places, agency=agencies, verb=st.sampled_from(["decide", "decide", "send all again", "pause", "resume"])
+    )
+    def an_administrator_decides(self, place: int, agency: str, verb: str) -> None:
         if verb == "pause":
             self.world.pause(agency)
         elif verb == "resume":
             self.world.resume(agency)
+        elif verb == "send all again":
+            self.world.replay_all({one_of([State.DEAD, State.REFUSED, State.ASKING], place)})
         elif rows := self.decidable():
             row = one_of(rows, place)
-            office = self.world.offices[row.agency]
-            there = row.of in office.given_back if row.of else row.id in office.cases
-            (self.world.confirm if row.state is State.ASKING and there and place % 2 else self.world.replay)(row)
+            found_out = row.of or row.id in self.world.offices[row.agency].cases
+            (self.world.confirm if found_out and place % 2 else self.world.replay)(row)
+
+    @rule(place=places, verb=st.sampled_from(["open", "open", "give", "give", "declined", "withdrawn"]))
+    def a_worker_of_the_hub_does_a_task(self, place: int, verb: str) -> None:
+        if tasks := [row for row in self.world.rows().values() if row.state is State.TASK]:
+            self.world.do_task(one_of(tasks, place), verb)
 
     # What there is to choose from
 

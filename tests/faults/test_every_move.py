@@ -10,7 +10,7 @@ from gateway.store.deliveries import Delivery
 from tests.faults.pretended import promises
 from tests.faults.pretended.world import World
 
-H, W, Q, S, A = State.HELD, State.WAITING, State.QUEUED, State.SENDING, State.ASKING
+H, W, Q, S, A, T = State.HELD, State.WAITING, State.QUEUED, State.SENDING, State.ASKING, State.TASK
 
 
 def only(world: World, kind: str = "referral") -> Delivery:
@@ -73,6 +73,25 @@ def refused_late(world: World) -> None:
     world.workers.answer(world.bell(), "refuses", "answered", the_lease_ends)
 
 
+def task(world: World, *verbs: str) -> None:
+    sent(world, "refuge")
+    for verb in verbs:
+        world.do_task(only(world), verb)
+
+
+def confirmed_dead(world: World) -> None:
+    """It was said to be closed, and had taken in what was sent before, as a person found out."""
+    dead(world)
+    world.offices["plain"].take_in(only(world).id)
+    world.confirm(only(world))
+
+
+def confirmed_refused(world: World) -> None:
+    sent(world, "plain", "refuses")
+    world.offices["plain"].take_in(only(world).id)
+    world.confirm(only(world))
+
+
 STORIES: Mapping[tuple[State, Move], Callable[[World], object]] = {
     (H, Move.RELEASE): lambda world: (held(world, "reply lost"), later(world)),
     (H, Move.WITHDRAW): lambda world: (held(world, "request lost"), later(world), later(world)),
@@ -81,6 +100,10 @@ STORIES: Mapping[tuple[State, Move], Callable[[World], object]] = {
     (Q, Move.DEFER): paused_after_the_claim,
     (Q, Move.BEGIN): lambda world: sent(world, "plain"),
     (Q, Move.WITHDRAW): lambda world: (world.submit("plain"), world.bell(), withdraw(world)),
+    (Q, Move.HAND): task,
+    (T, Move.DELIVER): lambda world: task(world, "open", "give"),
+    (T, Move.REFUSE): lambda world: task(world, "declined"),
+    (T, Move.WITHDRAW): lambda world: (task(world), withdraw(world)),
     (S, Move.DELIVER): lambda world: sent(world, "plain"),
     (S, Move.REFUSE): lambda world: sent(world, "plain", "refuses"),
     (S, Move.RETRY): lambda world: sent(world, "plain", "closed"),
@@ -94,7 +117,9 @@ STORIES: Mapping[tuple[State, Move], Callable[[World], object]] = {
     (A, Move.REPLAY): lambda world: (nobody_can_say(world), world.replay(only(world))),
     (A, Move.WITHDRAW): lambda world: (nobody_can_say(world), withdraw(world), later(world)),
     (State.DEAD, Move.REPLAY): lambda world: (dead(world), world.replay(only(world))),
+    (State.DEAD, Move.CONFIRM): confirmed_dead,
     (State.DEAD, Move.WITHDRAW): lambda world: (dead(world), withdraw(world)),
+    (State.REFUSED, Move.CONFIRM): confirmed_refused,
     (State.REFUSED, Move.REPLAY): lambda world: (sent(world, "plain", "refuses"), world.replay(only(world))),
 }  # fmt: skip
 

@@ -1,15 +1,17 @@
-"""Pretended agencies, three kinds of them: what they are given, what they keep, what they say. They never lie."""
+"""Pretended agencies, four kinds of them: what they are given, what they keep, what they say. They never lie."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import gateway_sdk as sdk
 
+from gateway import plugins
 from gateway.errors import MaybeSent, NotSent
 from gateway.plugins import Agency
-from gateway.settings import AgencySettings
+from gateway.settings import AgencySettings, Settings
 
 TOKEN = "pretended"
 WEATHER = ["fine", "closed", "refuses", "no connection", "request lost", "reply lost"]
@@ -63,17 +65,25 @@ class Asked(Plain):
 
 
 KINDS: Mapping[str, type[Plain]] = {"plain": Plain, "keyed": Keyed, "asked": Asked}
+REFUGE = "refuge"  # has no interface: a person tells it
+NAMES = [*sorted(KINDS), REFUGE]
+
+
+def agency(name: str) -> Agency:
+    """The gateway's side of it."""
+    chosen: dict[str, Any] = {"areas": ["glasgow"], "window": 3, "breaker_least": 4, "remind_after": "1h"}
+    if name == REFUGE:
+        sheet = {"purpose": "housing", "needs": ["/person/name", "/request/ask"]}
+        return plugins.load(Settings(agencies={name: {"adapter": "by-hand", "settings": sheet, **chosen}}))[name]
+    chosen |= {"adapter": "none", "base_url": "https://a.example", "credentials": {"callback_token": TOKEN}}
+    return Agency(name, KINDS[name](), AgencySettings(**chosen))
 
 
 class Office:
     """The other side of an agency's interface."""
 
     def __init__(self, name: str) -> None:
-        chosen = AgencySettings(
-            adapter="none", base_url="https://a.example", areas=["glasgow"], window=3, breaker_least=4,
-            credentials={"callback_token": TOKEN},  # type: ignore[dict-item]
-        )  # fmt: skip
-        self.agency = Agency(name, KINDS[name](), chosen)
+        self.agency = agency(name)
         self.cases: dict[str, sdk.Status] = {}  # what it keeps, by delivery, and how it stands
         self.arrived: Counter[str] = Counter()  # how often it took a referral in
         self.given_back: set[str] = set()
@@ -94,14 +104,17 @@ class Office:
             return sdk.Reply(200)  # as it answered the first time
         if weather == "refuses":
             return sdk.Reply(422)
-        if request.path == "/withdrawals":
-            self.cases.pop(of, None)
-            self.given_back.add(of)
-        else:
-            assert of not in self.given_back, "a referral follows its own withdrawal"
-            self.arrived[of] += 1
-            self.cases[of] = sdk.Status.SENT
+        (self.give_back if request.path == "/withdrawals" else self.take_in)(of)
         return sdk.Reply(200)
+
+    def take_in(self, of: str) -> None:
+        assert of not in self.given_back, "a referral follows its own withdrawal"
+        self.arrived[of] += 1
+        self.cases[of] = sdk.Status.SENT
+
+    def give_back(self, of: str) -> None:
+        self.cases.pop(of, None)
+        self.given_back.add(of)
 
     def open_cases(self) -> list[str]:
         return [of for of, status in self.cases.items() if status is not sdk.Status.COMPLETED]

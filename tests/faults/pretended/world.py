@@ -6,7 +6,8 @@ claims, the tokens, the moves and every other line of the gateway are its own.
 
 import json
 from collections import Counter
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -16,7 +17,7 @@ from unittest.mock import patch
 import pytest
 
 from gateway import intake
-from gateway.delivery import decisions, feedback
+from gateway.delivery import by_hand, changes, decisions, feedback, replay
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
 from gateway.policy.lifecycle import Move, State
@@ -24,11 +25,12 @@ from gateway.settings import Settings
 from gateway.store import callers, consents, deliveries, referrals
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
+from gateway.store.selections import Selection
 from gateway.store.session import Store
 from tests.support import ALL_CATEGORIES, consent, referral
 
 from .clock import Clock
-from .offices import KINDS, TOKEN, Office
+from .offices import NAMES, TOKEN, Office
 from .workers import Bell, Killed, Workers, dies, settled
 
 HUB = Caller("glasgow-hub")
@@ -61,7 +63,7 @@ class World:
         clock.reset()
         self.store, self.clock = store, clock
         self._moves: set[tuple[State, Move]] = set()
-        self.offices = {name: Office(name) for name in KINDS}
+        self.offices = {name: Office(name) for name in NAMES}
         self.room = PostRoom(
             store,
             {name: office.agency for name, office in self.offices.items()},
@@ -101,7 +103,7 @@ class World:
     def agree(self, lasting: timedelta = MONTH) -> Agreed:
         ends_at = self.clock.now + lasting
         record = consent({}, ends_at=ends_at.isoformat())
-        record["permits"] = [{"recipients": list(KINDS), "purposes": ["housing"], "categories": ALL_CATEGORIES}]
+        record["permits"] = [{"recipients": NAMES, "purposes": ["housing"], "categories": ALL_CATEGORIES}]
         with self.store.begin() as tx:
             agreed = Agreed(consents.save(tx, record, hub=HUB.hub), ends_at)
         self.consents.append(agreed)
@@ -137,19 +139,51 @@ class World:
 
     def withdraw(self, agreed: Agreed) -> None:
         agreed.withdrawn = True
-        decisions.withdraw_consent(self.room, agreed.id, HUB)
+        changes.withdraw_consent(self.room, agreed.id, HUB)
+
+    def do_task(self, task: Delivery, verb: str) -> None:
+        """By hand: *verb* is to ``open`` the sheet, to ``give`` it to the agency, or that it was ``declined`` or ``withdrawn``."""
+        if verb in ("declined", "withdrawn"):
+            if task.kind == "referral":
+                by_hand.answered(self.room, task.id, {"status": verb}, HUB)
+            return
+        with self._only_with_consent(task) as agreed:
+            if verb == "open":
+                by_hand.sheet(self.room, task.id, HUB)
+            else:
+                by_hand.given(self.room, task.id, {"at": self.clock.now.isoformat(), "to": "Duty officer"}, HUB)
+        if agreed and verb == "give":
+            office = self.offices[task.agency]
+            office.give_back(task.of) if task.of else office.take_in(task.id)
+
+    @contextmanager
+    def _only_with_consent(self, delivery: Delivery) -> Iterator[bool]:
+        """What may be done to a referral only while she agrees. Gives whether she does."""
+        agreed = delivery.of is not None or self.in_force(self.rests[delivery.id])
+        with nullcontext() if agreed else pytest.raises(ConsentMissing):
+            yield agreed
 
     # Administrators
 
     def replay(self, delivery: Delivery) -> None:
-        """Nothing is sent again without her consent, whoever asks for it."""
-        withheld = delivery.kind == "referral" and not self.in_force(self.rests[delivery.id])
-        with pytest.raises(ConsentMissing) if withheld else nullcontext():
+        with self._only_with_consent(delivery) as agreed:
             decisions.replay(self.room, delivery.id, by="admin:a", reason="send it")
-        if not withheld:
-            self.allowed[delivery.id] = self.offices[delivery.agency].arrived[delivery.id] + 1
+        if agreed:
+            self._may_arrive_again(delivery)
+
+    def replay_all(self, states: set[State]) -> None:
+        for row in self.rows().values():
+            if row.state in states and (row.of or self.in_force(self.rests[row.id])):
+                self._may_arrive_again(row)
+        replay.carry_out(self.room, Selection(frozenset(states)), by="admin:a", reason="they are back")
+
+    def _may_arrive_again(self, delivery: Delivery) -> None:
+        self.allowed[delivery.id] = self.offices[delivery.agency].arrived[delivery.id] + 1
 
     def confirm(self, delivery: Delivery) -> None:
+        """Somebody found out that the agency has it; a withdrawal is told there and then."""
+        if delivery.of:
+            self.offices[delivery.agency].give_back(delivery.of)
         decisions.confirm(self.room, delivery.id, by="admin:a", reason="they have it")
 
     def pause(self, agency: str) -> None:
@@ -200,5 +234,9 @@ class World:
             for _ in range(2):
                 self.workers.tick()
                 self.answer_all()
+            for row in self.rows().values():
+                if row.state is State.TASK:
+                    may = row.of or self.in_force(self.rests[row.id])
+                    self.do_task(row, "give" if may else "withdrawn")
             if all(map(settled, self.rows().values())):
                 break
