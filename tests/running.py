@@ -1,12 +1,13 @@
 """A whole gateway in processes of its own, and a hub's way to it."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +26,12 @@ from tests.support import Agencies
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that stays free while its server restarts: not one of those that the system gives to clients."""
+    while True:
+        port = random.randint(12_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -138,7 +141,7 @@ def running(
             house.start("web", "serve")
             for name in workers:
                 house.start(name, "worker")
-            assert wait_ready(base + "/readyz", 20), house.log.read_text()
+            assert wait_ready(base + "/readyz", 60), house.log.read_text()
             yield house
         finally:
             house.end()

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from gateway.embedded import Postgres
+from gateway.embedded.supervisor import wait_ready
 from gateway.store import schema
 from tests import running, servers
 
@@ -76,11 +77,15 @@ class House(running.Gateway):
         process.send_signal(signal.SIGCONT)
         return True
 
-    def restore(self) -> None:
-        """Start every process that is not running."""
-        for name, role in self.roles.items():
+    def restore(self, *names: str) -> None:
+        """Start those that are not running, of *names* or of all."""
+        for name in names or tuple(self.roles):
             if self.processes[name].poll() is not None:
-                self.start(name, role)
+                self.start(name, self.roles[name])
+
+    def wait_ready(self) -> None:
+        """Wait until the web process answers."""
+        assert wait_ready(self.base + "/readyz", PATIENCE), "the web process does not answer"
 
 
 def victim(place: Place, nth: int, sign: signal.Signals, role: str) -> list[str]:

@@ -16,7 +16,7 @@ from tests.running import Gateway
 from .agencies import BENEFITS, COUNCIL, PLAIN, agreed, draft
 
 HUBS = 4
-PAUSE = 0.15  # seconds between two referrals of a hub
+PAUSE = 0.4  # seconds between two referrals of a hub
 PATIENCE = 90.0  # seconds for which a hub tries
 ASKED = [(COUNCIL,), (BENEFITS,), (PLAIN,), (COUNCIL, BENEFITS, PLAIN)]
 WEATHER = [

@@ -82,9 +82,6 @@ def at(*steps: str) -> list[Place]:
     return [place for place in PLACES if place.step in steps]
 
 
-TRIES = 4  # for a place that is only come to when another process has not been quicker
-
-
 def kills(places: Iterable[Place]) -> Callable[[House, Load], int]:
     """Kill a process at each of *places*, one after the other; processes of one role share the work."""
     chosen = list(places)
@@ -93,10 +90,11 @@ def kills(places: Iterable[Place]) -> Callable[[House, Load], int]:
         under_way(load, 4)
         queues: dict[str, SimpleQueue[tuple[int, Place]]] = {role: SimpleQueue() for role in house.roles.values()}
         for number, place in enumerate(chosen):
-            queues[place.role].put((number, place))
+            if not place.needs:
+                queues[place.role].put((number, place))
         with ThreadPoolExecutor(len(house.roles)) as pool:
             done = [pool.submit(_kill_in_turn, house, name, queues[role]) for name, role in house.roles.items()]
-        return sum(one.result() for one in done)
+        return sum(one.result() for one in done) + sum(_kill_alone(house, place) for place in chosen if place.needs)
 
     return act
 
@@ -107,21 +105,21 @@ def _kill_in_turn(house: House, name: str, places: "SimpleQueue[tuple[int, Place
         try:
             number, place = places.get_nowait()
         except Empty:
-            house.start(name, house.roles[name])  # the others need it
+            house.restore(name)  # the others need it
             return count
-        count += _kill_at(house, name, place, nth=1 + number % 3)
+        assert house.crash(name, place, nth=1 + number % 3), f"no process came to {place.name!r}"
+        count += 1
 
 
-def _kill_at(house: House, name: str, place: Place, nth: int) -> int:
-    """How many kills it took."""
-    if place.needs is None:
-        assert house.crash(name, place, nth), f"no process came to {place.name!r}"
-        return 1
-    for tried in range(1, TRIES + 1):
-        assert house.crash(name, BY_NAME[place.needs], 1), f"no process came to {place.needs!r}"
-        if house.crash(name, place, 1, patience=15):
-            return tried + 1
-    raise AssertionError(f"no process came to {place.name!r}")
+def _kill_alone(house: House, place: Place) -> int:
+    """Kill a process at *place*, to which another must not be quicker, after one died where it leaves the need for it."""
+    first, *others = house.workers
+    for name in others:
+        house.kill(name)
+    for one in (BY_NAME[place.needs or ""], place):
+        assert house.crash(first, one, nth=1), f"no process came to {one.name!r}"
+    house.restore()
+    return 2 + len(others)
 
 
 FROZEN = [
@@ -172,6 +170,7 @@ def rolling_restart(house: House, load: Load) -> int:
         code = house.stop(name)
         assert code in (0, -signal.SIGTERM), f"{name} ended with {code}"  # uvicorn, having finished, ends by the signal
         house.start(name, role)
+        house.wait_ready()
         under_way(load, len(load.submitted) + 10)
     return 2 * len(house.roles)
 
