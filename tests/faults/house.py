@@ -39,10 +39,14 @@ class NoServer(Exception):
 
 @dataclass
 class House(running.Gateway):
-    """A gateway, its roles by process name, and the private PostgreSQL it stands on, if it does."""
+    """A gateway, its roles by process name, and the private PostgreSQL it stands on, if it does.
+
+    *notes*: what was measured, in sentences.
+    """
 
     roles: dict[str, str] = field(default_factory=dict)
     postgres: Postgres | None = None
+    notes: list[str] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> None:
         self.roles[name] = arguments[0]
@@ -101,8 +105,9 @@ def house(
     broker: Mapping[str, str] | None = None,
     workers: Sequence[str] = ("delivery",),
     addresses: Mapping[str, str] | None = None,
+    kind: type[House] = House,
     **settings: Any,
-) -> Iterator[House]:
+) -> Iterator[Any]:
     """A gateway on *database*, which has its tables, with three agencies of its own.
 
     *reach*: where its processes find the database, if elsewhere. *broker*: ``broker_url`` and ``broker_queue``;
@@ -117,21 +122,26 @@ def house(
         chosen = agencies.settings(found, addresses or {}, port=port, **(broker or {}), **settings)
         environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{HOME}"}
         yield stack.enter_context(
-            running.running(database, found, chosen, folder, workers, reach, environment, kind=House)
+            running.running(database, found, chosen, folder, workers, reach, environment, kind=kind)
         )
 
 
 @contextmanager
 def private_postgres() -> Iterator[Postgres]:
     """A durable server of our own, with tables; its data is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        try:
-            schema.upgrade(server.url)
-            yield server
-        finally:
-            server.destroy()
+    with tempfile.TemporaryDirectory(prefix="gw-") as folder, started(Postgres(Path(folder))) as server:
+        yield server
+
+
+@contextmanager
+def started(server: Postgres) -> Iterator[Postgres]:
+    """*server* with tables; its data is removed afterwards."""
+    server.start()
+    try:
+        schema.upgrade(server.url)
+        yield server
+    finally:
+        server.destroy()
 
 
 @contextmanager
