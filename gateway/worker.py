@@ -4,6 +4,7 @@ A message holds the ids and tokens of deliveries, nothing else. Whatever the bro
 delays is repaired from the rows, so that ``memory://`` is enough inside one process.
 """
 
+import json
 import threading
 import time
 import warnings
@@ -15,9 +16,10 @@ import celery
 from celery import bootsteps, signals
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
+from celery.worker.consumer import Consumer
 from kombu.entity import Queue
 
-from . import logs, telemetry
+from . import ids, logs, telemetry
 from .delivery import alerts, attempt, outbox
 from .delivery.room import PostRoom, open_room
 from .settings import Settings
@@ -31,6 +33,7 @@ PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
 TELL = 1.0  # seconds between two looks for alerts that are due
 WATCH = 10.0  # seconds between two looks for trouble
+JSON = ("application/json", "utf-8")
 HEARTBEAT = 10  # seconds; a broker that misses two is taken to be gone
 AMQP = {
     "confirm_publish": True,
@@ -55,6 +58,7 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         worker_prefetch_multiplier=2,
         worker_concurrency=settings.threads,
         worker_pool="threads",
+        worker_consumer=Doorkeeper,
         worker_send_task_events=False,
         worker_enable_remote_control=False,  # nobody steers a worker through the broker
         worker_hijack_root_logger=False,
@@ -95,6 +99,53 @@ def bell(app: celery.Celery) -> outbox.Bell:
         app.tasks["attempt"].apply_async((ids,), argsrepr="", kwargsrepr="", shadow="attempt")
 
     return ring
+
+
+OURS = {  # the headers of our messages, where Celery takes others
+    "task": "attempt", "shadow": "attempt", "argsrepr": "", "kwargsrepr": "", "retries": 0, "timelimit": [None, None],
+    "eta": None, "expires": None, "group": None, "group_index": None, "parent_id": None, "stamps": {}, "stamped_headers": None,
+    "ignore_result": True, "replaced_task_nesting": 0, "compression": None,
+}  # fmt: skip
+
+
+def is_ours(message: Any) -> bool:
+    """Whether *message* is what a bell sends: ids and tokens, and nothing else."""
+    headers = message.headers
+    if any(headers.get(name, usual) != usual for name, usual in OURS.items()):
+        return False
+    if (
+        not (isinstance(headers.get("id"), str) and headers["id"])
+        or (message.content_type, message.content_encoding) != JSON
+    ):
+        return False
+    try:
+        (bundle,), named, embedded = json.loads(message.body)
+        return (
+            not named
+            and not any(embedded.values())
+            and all(ids.valid(one, "del") and UUID(token) for one, token in bundle)
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+class Doorkeeper(Consumer):  # type: ignore[misc]  # celery has no types
+    """Lets only our own messages in. Others could end the worker; the broker would hand them to the next, for ever."""
+
+    def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **more)
+
+        def on_message(message: Any) -> None:
+            if is_ours(message):
+                handle(message)
+            else:
+                self.on_decode_error(message, None)
+
+        return on_message
+
+    def on_decode_error(self, message: Any, exc: Exception | None) -> None:
+        log.error("a message that no gateway sends was dropped", action="message")  # what it holds is not told
+        message.reject()
 
 
 def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bootsteps.StartStopStep]:

@@ -16,6 +16,7 @@ from gateway.delivery.room import PostRoom
 from gateway.settings import Settings
 from gateway.store.deliveries import Delivery
 from tests import servers
+from tests.faults.poison import POISON
 from tests.faults.proxy import Fault, Proxy
 from tests.rooms.delivery.test_attempt import of, submit
 from tests.support import Agencies
@@ -38,7 +39,7 @@ def rung(room: PostRoom, agencies: Agencies) -> Any:
             channel = connection.default_channel
             messages = []
             while (message := channel.basic_get(name, no_ack=True)) is not None:
-                messages.append(message)
+                messages.append(channel.message_to_python(message))
             state = channel.queue_declare(name, passive=True)
             assert state.queue == name
         app.close()
@@ -51,6 +52,20 @@ def test_a_message_is_ids_and_tokens(rung: tuple[list[Any], dict[str, Delivery]]
     bodies = [json.loads(message.body) for message in messages]
     assert {tuple(one) for body in bodies for one in body[0][0]} == set(held.items())
     assert all(body[1] == {} for body in bodies)
+
+
+def test_only_such_messages_are_let_in(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
+    messages, _ = rung
+    assert messages
+    assert all(worker.is_ours(message) for message in messages)
+    with kombu.Connection("memory://") as connection:
+        channel = connection.default_channel
+        for one in POISON:
+            strange = kombu.Message(
+                one.body, channel=channel, headers={**messages[0].headers, **one.headers},
+                content_type=one.content_type, content_encoding=one.encoding,
+            )  # fmt: skip
+            assert not worker.is_ours(strange), one
 
 
 def test_no_personal_data_is_in_a_message(rung: tuple[list[Any], dict[str, Delivery]]) -> None:
