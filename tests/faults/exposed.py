@@ -50,13 +50,15 @@ def separate() -> Iterator[Exposed]:
     """With a RabbitMQ of its own and two delivery processes. Raises NoServer."""
     if why := missing():
         raise NoServer(why)
-    with tempfile.TemporaryDirectory(prefix="gw-") as folder, RabbitMQ(Path(folder)) as rabbit:
-        with Proxy(("127.0.0.1", rabbit.port)) as proxy:
-            broker = {"broker_url": rabbit.url(proxy.port), "broker_queue": QUEUE}
-            with _exposed(broker=broker, workers=("delivery", "delivery-2")) as opened:
-                opened.rabbit, opened.proxies["broker"] = rabbit, proxy
-                opened.repairs += [rabbit.start, partial(proxy.be, Fault.NONE)]
-                yield opened
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
+        rabbit = stack.enter_context(RabbitMQ(folder))
+        proxy = stack.enter_context(Proxy(("127.0.0.1", rabbit.port)))
+        broker = {"broker_url": rabbit.url(proxy.port), "broker_queue": QUEUE}
+        opened = stack.enter_context(_exposed(broker=broker, workers=("delivery", "delivery-2")))
+        opened.rabbit, opened.proxies["broker"] = rabbit, proxy
+        opened.repairs += [rabbit.start, partial(proxy.be, Fault.NONE)]
+        yield opened
 
 
 @contextmanager

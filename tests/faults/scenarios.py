@@ -50,22 +50,24 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Played:
-    """A scenario that was played in a house: *faults* injected, and what came of it."""
+    """A scenario that was played in a house: *faults* injected, what came of it, and what else was measured."""
 
     scenario: str
     house: str
     faults: int
     account: Account
+    notes: list[str]
 
 
 def play(scenario: Scenario, name: str, house: House) -> Played:
     """*scenario* in *house*, from its first referral to the account of the last."""
     faults, failure = 0, None
+    house.notes.clear()
     with Load(house) as load:
         try:
             faults = scenario.act(house, load)
         except AssertionError as error:
-            failure = str(error)
+            failure = str(error) or repr(error)
         house.restore()
     found = account.settle(house, load)
     if failure:
@@ -74,7 +76,7 @@ def play(scenario: Scenario, name: str, house: House) -> Played:
         found.wrong.append(f"{found.asking} left to a person, where nothing died")
     if not load.submitted:
         found.wrong.append("no referral was accepted")
-    return Played(scenario.name, name, faults, found)
+    return Played(scenario.name, name, faults, found, [*house.notes])
 
 
 def at(*steps: str) -> list[Place]:
