@@ -6,8 +6,9 @@ TLS and the Host header keep to the name.
 """
 
 import ipaddress
-import socket
-from collections.abc import Callable
+
+from . import connections
+from .connections import Place
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 GLOBAL6 = ipaddress.IPv6Network("2000::/3")  # all that is given out; the rest is reserved
@@ -41,26 +42,9 @@ def is_public(text: str) -> bool:
     return address.is_global and not special and not any(address in network for network in NOT_REALLY)
 
 
-def resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
-    """``(family, address)`` of each address of *host*. Raises NotPublic if any is not public, and socket.gaierror."""
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    if not all(is_public(str(place[0])) for *_, place in found):
+def resolve(host: str, port: int) -> list[Place]:
+    """As connections.resolve(). Raises NotPublic if any address is not public, too."""
+    found = connections.resolve(host, port)
+    if not all(is_public(place[0]) for _, place in found):
         raise NotPublic("not a public address")
-    return [(family, (str(place[0]), port)) for family, _, _, _, place in found]
-
-
-def connect(host: str, port: int, left: Callable[[], float]) -> socket.socket:
-    """A connection to one of the addresses that were looked at. *left*: the seconds that are left. Raises OSError."""
-    failure: OSError = OSError("no address")
-    for family, place in resolve(host, port):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(left())
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect(place)
-        except OSError as error:
-            sock.close()
-            failure = error
-        else:
-            return sock
-    raise failure
+    return found

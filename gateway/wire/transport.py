@@ -21,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from gateway.errors import MaybeSent, NotSent
 
-from . import outside
+from . import connections, outside
 from .target import Target
 
 IDLE = 4.0  # seconds; most servers keep a connection for five or more, so a kept one is not found closed
@@ -87,30 +87,43 @@ class _Socket:
         return getattr(self._sock, name)
 
 
-class _Plain(HTTPConnection):
+class _Timed:
+    """A connection whose making, TLS included, and use keep to the thread's Exchange."""
+
     idle_since = 0.0
+    sock: Any
+    host: str
+    port: int
+    _dns_host: str
+
+    def _places(self) -> list[connections.Place]:
+        return connections.resolve(self._dns_host, self.port)
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            places = self._places()
+        except socket.gaierror as error:
+            raise urllib3.exceptions.NameResolutionError(self.host, self, error) from None  # type: ignore[arg-type]
+        return connections.connect(places, _local.exchange.left)
 
     def connect(self) -> None:
-        super().connect()
+        super().connect()  # type: ignore[misc]
         self.sock = _Socket(self.sock)
 
 
-class _Secure(HTTPSConnection):
-    idle_since = 0.0
+class _Plain(_Timed, HTTPConnection):
+    pass
 
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _Socket(self.sock)
+
+class _Secure(_Timed, HTTPSConnection):
+    pass
 
 
 class _Public(_Secure):
     """Connects to public addresses only."""
 
-    def _new_conn(self) -> socket.socket:
-        try:
-            return outside.connect(self._dns_host, self.port, _local.exchange.left)
-        except socket.gaierror as error:
-            raise urllib3.exceptions.NameResolutionError(self.host, self, error) from None
+    def _places(self) -> list[connections.Place]:
+        return outside.resolve(self._dns_host, self.port)
 
 
 class _KeepsFresh:
