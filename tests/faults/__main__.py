@@ -19,8 +19,10 @@ from gateway import logs
 
 from .agencies import BENEFITS, COUNCIL, PLAIN
 from .house import NoServer
+from .outages import OUTAGES
 from .scenarios import ALL_AT_ONCE, SCENARIOS, Opener, Played, Scenario, play
 
+EVERYTHING = [*SCENARIOS, *OUTAGES]
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"(?<=<!-- make faults -->\n).*?(?=<!-- end of make faults -->)", re.DOTALL)
 COLUMNS = [
@@ -53,14 +55,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=900, help="begin no scenario after so many seconds")
     options = parser.parse_args()
     logs.configure("ERROR")
-    rest = [scenario for scenario in SCENARIOS if not scenario.name.startswith("killed")]
-    chosen = [ALL_AT_ONCE, *rest] if options.quick else SCENARIOS
+    rest = [scenario for scenario in EVERYTHING if not scenario.name.startswith("killed")]
+    chosen = [ALL_AT_ONCE, *rest] if options.quick else EVERYTHING
     chosen = [one for one in chosen if not options.only or any(word in one.name for word in options.only)]
     if not chosen:
-        parser.error(f"no scenario of that name; there are: {'; '.join(one.name for one in SCENARIOS)}")
+        parser.error(f"no scenario of that name; there are: {'; '.join(one.name for one in EVERYTHING)}")
     played, unplayed = run(chosen, time.monotonic() + options.seconds)
     report(played, unplayed)
-    if chosen == SCENARIOS:
+    if chosen == EVERYTHING:
         write(markdown(played, unplayed))
     sys.exit(0 if played and all(one.account.good for one in played) and "time" not in " ".join(unplayed) else 1)
 
@@ -94,7 +96,7 @@ def houses(scenarios: Sequence[Scenario]) -> Iterator[tuple[str, Opener, list[Sc
 def tell(one: Played) -> None:
     mark = "as promised" if one.account.good else "[red]NOT as promised[/red]"
     console.print(f"{one.house}: {one.scenario}: {mark}")
-    for sentence in one.account.wrong[:20]:
+    for sentence in [*one.notes, *one.account.wrong[:20]]:
         console.print(f"    {sentence}", markup=False)
 
 
@@ -140,6 +142,7 @@ def markdown(played: Sequence[Played], unplayed: Sequence[str]) -> str:
         f"| {' | '.join(COLUMNS)} |",
         f"| --- | --- |{' ---: |' * (len(COLUMNS) - 2)}",
         *(f"| {' | '.join(row)} |" for row in rows(played)),
+        *(line for one in played for note in one.notes for line in ("", f"{one.house}, {one.scenario}: {note}.")),
         *(line for sentence in unplayed for line in ("", f"{sentence}.")),
         "",
         LEGEND,

@@ -96,7 +96,7 @@ def settings(agencies: Agencies, addresses: Mapping[str, str], **changes: Any) -
     patient = ["0.3s"] * 10 + ["1s"] * 60
     quick = {
         "retry": patient, "retry_least": "0.3s", "retry_most": "1s", "ask": patient, "poll": ["0.5s", "1h"],
-        "tick": "0.05s", "lease": "2.5s",
+        "tick": "0.05s", "lease": "2.5s", "webhooks": {"deadline": f"{DEADLINE}s"},
     }  # fmt: skip
     return {**quick, "agencies": configured, **changes}
 

@@ -41,7 +41,7 @@ PLACES = [
     Place("consent: recorded, before the commit", SERVE, "gateway.store.consents:save", "after"),
     Place("consent: withdrawn, before anything is stopped", SERVE, "gateway.store.consents:withdraw", "found"),
     Place("consent: a delivery stopped, before the commit", SERVE, "gateway.delivery.decisions:_take_back", "after"),
-    Place("consent: withdrawal committed, before the answer", SERVE, "gateway.delivery.decisions:withdraw_consent", "after"),
+    Place("consent: withdrawal committed, before the answer", SERVE, "gateway.delivery.changes:withdraw_consent", "after"),
     Place("claim: before the commit", WORKER, "gateway.store.deliveries:claim_due", "found"),
     Place("claim: committed, before the bell", WORKER, "gateway.delivery.outbox:_bundles", "found"),
     Place("claim: before the message is published", WORKER, "celery.app.task:Task.apply_async", "before"),

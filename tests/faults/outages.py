@@ -236,7 +236,7 @@ def _consent_is_by_the_databases_clock(house: Exposed) -> None:
         assert answer.status_code == wanted, f"consent that ends at {ends_at} was answered with {answer.status_code}"
 
 
-SCENARIOS = [
+OUTAGES = [
     Scenario("every agency's network misbehaves", agencies_misbehave, HOUSES),
     Scenario("one agency is a black hole", one_agency_is_a_black_hole, HOUSES),
     Scenario("one agency is away for hours", an_agency_is_away_for_hours, HOUSES),

@@ -16,7 +16,7 @@ QUICK = {
     "embedded": ["one agency is a black hole", "the database restarts: immediate", "the database's disk is full"],
     outages.RABBIT: ["messages come again, and old ones", "nonsense on the queue"],
 }
-CHOSEN = [(house, one) for house, names in QUICK.items() for one in outages.SCENARIOS if one.name in names]
+CHOSEN = [(house, one) for house, names in QUICK.items() for one in outages.OUTAGES if one.name in names]
 
 
 @pytest.fixture(scope="module")

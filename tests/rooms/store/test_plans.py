@@ -68,11 +68,11 @@ def stores(new_database: Callable[[], str]) -> Iterator[dict[int, Store]]:
 WORK: Mapping[str, tuple[Callable[[Tx], object], int]] = {
     "claim": (lambda tx: deliveries.claim_due(tx, dict.fromkeys(AGENCIES, Window(WIDTH)), most=200, lease=LEASE), 400),
     "abandoned": (deliveries.abandoned, 200),
-    "place events": (events.place, 30),
-    "link the audit": (audit.link, 30),
+    "place events": (events.place, 100),
+    "link the audit": (audit.link, 100),
     "failed": (lambda tx: health.failed(tx, AGENCIES[0], Limits()), 50),
     "calls a minute": (lambda tx: pace.minutes(tx, dict.fromkeys(AGENCIES, 60)), 400),
-    "queue events for webhooks": (webhooks.queue_events, 30),
+    "queue events for webhooks": (webhooks.queue_events, 100),
     "oldest undelivered": (listings.oldest_undelivered, 50),
 }
 
