@@ -50,6 +50,7 @@ class Gateway:
         self.run(name, gateway(*arguments))
 
     def run(self, name: str, command: Sequence[str]) -> None:
+        assert name not in self.processes or self.processes[name].poll() is not None, f"{name} is running"
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 

@@ -137,11 +137,14 @@ def _check_consent(gateway: Gateway, account: Account, load: Load) -> None:
     with gateway.store.begin() as tx:
         late = tx.all(
             "SELECT deliveries.id FROM referrals JOIN deliveries ON deliveries.referral = referrals.id "
-            "JOIN audit AS withdrawal ON withdrawal.object = referrals.consent AND withdrawal.action = 'consent.withdraw' "
+            "JOIN audit AS withdrawal ON withdrawal.object = referrals.consent AND withdrawal.action = 'consent.withdrawn' "
             "JOIN audit AS beginning ON beginning.object = deliveries.id AND beginning.id > withdrawal.id "
             "WHERE referrals.id = ANY(%(ids)s) AND deliveries.kind = 'referral' "
             "AND beginning.action IN ('delivery.begin', 'delivery.repeat')",
             {"ids": [one.id for one in load.submitted]},
         )
+        told = tx.all("SELECT FROM audit WHERE action = 'consent.withdrawn'")
+    if len(told) < sum(one.withdrawn for one in load.submitted):
+        account.wrong.append("not every withdrawal is in the audit")
     account.late += len(late)
     account.wrong += [f"{row['id']} was begun after she withdrew" for row in late]

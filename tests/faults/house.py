@@ -25,11 +25,12 @@ from gateway.embedded import Postgres
 from gateway.embedded.supervisor import wait_ready
 from gateway.store import schema
 from tests import running, servers
+from tests.support import switch_on
 
 from . import agencies
 from .crash import Place
 
-PATIENCE = 60.0  # seconds for a process to start and to come to a place
+PATIENCE = 120.0  # seconds for a process to start and to come to a place
 HOME = Path(__file__).parents[2]
 
 
@@ -139,6 +140,7 @@ def started(server: Postgres) -> Iterator[Postgres]:
     server.start()
     try:
         schema.upgrade(server.url)
+        switch_on(server.url)
         yield server
     finally:
         server.destroy()

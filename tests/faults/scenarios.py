@@ -109,7 +109,7 @@ def _kill_in_turn(house: House, name: str, places: "SimpleQueue[tuple[int, Place
         except Empty:
             house.restore(name)  # the others need it
             return count
-        assert house.crash(name, place, nth=1 + number % 3), f"no process came to {place.name!r}"
+        assert house.crash(name, place, nth=1 + number % 2), f"no process came to {place.name!r}"
         count += 1
 
 
