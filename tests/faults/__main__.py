@@ -52,7 +52,7 @@ def main() -> None:
         "--only", action="append", default=[], help="scenarios whose name holds this; repeat for several"
     )
     parser.add_argument("--quick", action="store_true", help="all kills as one scenario, so that it drains once")
-    parser.add_argument("--seconds", type=float, default=900, help="begin no scenario after so many seconds")
+    parser.add_argument("--seconds", type=float, default=1800, help="begin no scenario after so many seconds")
     options = parser.parse_args()
     logs.configure("ERROR")
     rest = [scenario for scenario in EVERYTHING if not scenario.name.startswith("killed")]
