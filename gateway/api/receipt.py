@@ -87,6 +87,7 @@ def _event(one: Version, hub: str) -> dict[str, Any]:
 
 def page(stored: Record, versions: Sequence[Version]) -> HTMLResponse:
     """The receipt as a page that needs nothing else: no script, its style inside, ready to print."""
+    known = gateway_schemas.categories()
     style = (TEMPLATES / "receipt.css").read_text("utf-8")
     mark = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -99,6 +100,7 @@ def page(stored: Record, versions: Sequence[Version]) -> HTMLResponse:
         state=_state(stored),
         permits=[_permit(permit, stored) for permit in stored.document["permits"]],
         history=[(KINDS[one.kind], _how(one), one.recorded_at) for one in versions if one.kind in KINDS],
+        always=[category["plain"] for category in known.values() if not category["needsConsent"]],
         withdraw=HOW_TO_WITHDRAW,
         rights=RIGHTS,
     )

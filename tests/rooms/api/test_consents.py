@@ -19,6 +19,7 @@ from tests.rooms.api.conftest import Hub
 from tests.rooms.api.test_referrals import problem
 from tests.rooms.delivery.test_attempt import work
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
+from tests.walks.test_canary import dump
 
 
 def change(hub: Hub, agreed: str, document: dict[str, Any], version: str | None) -> Any:
@@ -120,6 +121,8 @@ def test_she_can_be_handed_a_page(hub: Hub, path: str) -> None:
         "To help you with somewhere to live",
         "Your name and date of birth",
         "Tell any worker",
+        "Which worker refers you",
+        "Two of its workers must agree",
     ):
         assert words in page
     assert "Your children" not in page  # the permit names them and does not open them
@@ -264,6 +267,7 @@ def test_nothing_is_sent_on_it_until_a_second_worker_agrees(
     [row] = report.json()["lawful_bases"]
     assert (row["id"], row["referrals"], row["deliveries"]) == (identifier, [taken.json()["id"]], {"delivered": 1})
     assert "Canary" not in report.text
+    assert "Canary" not in dump(room.store.url)
     assert hub.call("GET", f"/v1/lawful-bases/{identifier}").json()["record"]["reason"] == REASON
 
 
