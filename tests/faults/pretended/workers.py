@@ -160,7 +160,7 @@ class Workers:
             with self.room.store.begin() as tx:
                 assert settled(deliveries.get(tx, of)), "a withdrawal overtakes its referral"
 
-    def _send(self, request: sdk.RestRequest, target: Target, *, began: float) -> sdk.Reply:
+    def _send(self, request: sdk.RestRequest, target: Target, *, began: float, **more: Any) -> sdk.Reply:
         """The wire."""
         self._at("begun")
         message, adapter = request.json["message"], self.offices[target.name].agency.adapter
