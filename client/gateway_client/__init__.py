@@ -4,6 +4,7 @@ from . import answers, errors
 from .client import Client
 from .errors import (
     BadSignature,
+    Changed,
     ClientError,
     Conflict,
     ConsentMissing,
@@ -19,6 +20,6 @@ from .errors import (
 from .webhooks import verify_webhook
 
 __all__ = [
-    "BadSignature", "Client", "ClientError", "Conflict", "ConsentMissing", "Forbidden", "Invalid", "Malformed",
+    "BadSignature", "Changed", "Client", "ClientError", "Conflict", "ConsentMissing", "Forbidden", "Invalid", "Malformed",
     "NoAnswer", "NotFound", "Problem", "Unauthenticated", "Unavailable", "answers", "errors", "verify_webhook",
 ]  # fmt: skip

@@ -102,9 +102,22 @@ class Referral(TypedDict):
 
 
 class Consent(TypedDict):
+    """A record in its present *version*. *receipt*: after ISO/IEC TS 27560, when it is read."""
+
     id: str
+    version: int
     created_at: str
     withdrawn_at: NotRequired[str]
+    consent: dict[str, Any]
+    receipt: NotRequired[dict[str, Any]]
+
+
+class ConsentVersion(TypedDict):
+    """*kind*: narrowed, widened, renewed ..., by what it changed."""
+
+    version: int
+    kind: str
+    recorded_at: str
     consent: dict[str, Any]
 
 

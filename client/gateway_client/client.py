@@ -7,7 +7,21 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import uuid4
 
-from .answers import Accepted, Agency, Area, Consent, Delivery, Event, Feed, Referral, Route, Sheet, Webhook, Withdrawal
+from .answers import (
+    Accepted,
+    Agency,
+    Area,
+    Consent,
+    ConsentVersion,
+    Delivery,
+    Event,
+    Feed,
+    Referral,
+    Route,
+    Sheet,
+    Webhook,
+    Withdrawal,
+)
 from .errors import NoAnswer, Unavailable
 from .transport import Transport
 
@@ -42,9 +56,18 @@ class Client:
         found: Consent = self._call("GET", f"/v1/consents/{identifier}")
         return found
 
-    def withdraw(self, consent: str) -> Withdrawal:
-        """She withdrew. What has not left stops now; the agencies that have her referral are told."""
-        found: Withdrawal = self._call("POST", f"/v1/consents/{consent}/withdraw", repeat=True)
+    def change_consent(self, identifier: str, document: Mapping[str, Any], version: int) -> ConsentVersion:
+        """What she agrees to now, as a whole, in place of the *version* you have read. Raises Changed: read it again."""
+        found: ConsentVersion = self._call(
+            "POST", f"/v1/consents/{identifier}/versions", json=document, headers={"If-Match": f'"{version}"'}
+        )
+        return found
+
+    def withdraw(self, consent: str, *, recipients: Sequence[str] = (), categories: Sequence[str] = ()) -> Withdrawal:
+        """She withdrew all of it, or what is named. What has not left stops now; agencies that have it are told."""
+        named = {"recipients": list(recipients), "categories": list(categories)}
+        part = {name: values for name, values in named.items() if values}
+        found: Withdrawal = self._call("POST", f"/v1/consents/{consent}/withdraw", json=part or None, repeat=True)
         return found
 
     def submit(self, draft: Mapping[str, Any], key: str | None = None) -> Accepted:
@@ -58,6 +81,12 @@ class Client:
 
     def referral(self, identifier: str) -> Referral:
         found: Referral = self._call("GET", f"/v1/referrals/{identifier}")
+        return found
+
+    def change_contact(self, referral: str, contact: Mapping[str, Any], key: str | None = None) -> Referral:
+        """How she can be reached safely from now on, as a whole; agencies that know another way are told at once."""
+        path = f"/v1/referrals/{referral}/contact"
+        found: Referral = self._call("POST", path, json=contact, key=key or str(uuid4()))
         return found
 
     def agencies(self) -> list[Agency]:

@@ -11,6 +11,7 @@
     │   │   └── ConsentMissing    she has not agreed to this; ``missing`` says to what
     │   ├── NotFound        404: no such thing, or not this hub's
     │   ├── Conflict        409: not possible in its present state
+    │   ├── Changed         412: made from a version that is not the present one any more
     │   ├── Invalid         422: the document is not what it should be; ``errors`` or ``missing`` says where
     │   └── Unavailable     429 and 5xx: later; what may be repeated was repeated, until patience ended
     └── BadSignature        a webhook message that is not the gateway's, or is old
@@ -71,6 +72,10 @@ class Conflict(Problem):
     pass
 
 
+class Changed(Problem):
+    pass
+
+
 class Invalid(Problem):
     pass
 
@@ -84,7 +89,7 @@ class BadSignature(ClientError):
 
 
 KINDS: dict[int, type[Problem]] = {
-    400: Malformed, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 413: Malformed, 415: Malformed,
+    400: Malformed, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 412: Changed, 413: Malformed, 415: Malformed,
     422: Invalid, 429: Unavailable,
 }  # fmt: skip
 

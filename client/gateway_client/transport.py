@@ -52,6 +52,7 @@ class Transport:
         json: Any = None,
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         repeat: bool | None = None,
     ) -> Any:
         """The answer's document. Raises NoAnswer, Problem.
@@ -60,7 +61,7 @@ class Transport:
         without a word, GET, PUT, PATCH and DELETE do none (RFC 9110), and neither does what has a *key*.
         """
         safe = (method != "POST" or key is not None) if repeat is None else repeat
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = {**(headers or {}), **({"Idempotency-Key": key} if key else {})}
         until = time.monotonic() + self._patience
         tries = 0
         while True:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from gateway_client import (
     BadSignature,
+    Changed,
     Client,
     Conflict,
     ConsentMissing,
@@ -137,7 +138,7 @@ def test_what_may_do_harm_is_not_repeated(gateway: Gateway, client: Client, trou
     [
         (told(400, "idempotency-key-missing"), Problem), (told(401, "unauthenticated"), Unauthenticated),
         (told(403, "consent-missing", missing=[{"agency": "a"}]), ConsentMissing), (told(404, "not-found"), NotFound),
-        (told(409, "conflict"), Conflict), (told(422, "invalid", errors=[{"pointer": "/x"}]), Invalid),
+        (told(409, "conflict"), Conflict), (told(412, "changed"), Changed), (told(422, "invalid", errors=[{"pointer": "/x"}]), Invalid),
         (told(500, "internal"), Unavailable), ((302, b"", {"Location": "http://127.0.0.1:1/"}), Problem),
         ((200, b"<html>a proxy's page</html>", {}), Problem), ((418, b"CANARY", {}), Problem),
     ],

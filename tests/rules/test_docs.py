@@ -137,3 +137,13 @@ def test_links_and_commands_exist(page: Path) -> None:
     for noun, verb in re.findall(r"`gateway ([a-z-]+)(?: ([a-z-]+))?", text):
         assert noun in groups[""], noun
         assert not (verb and noun in groups) or verb in groups[noun], f"{noun} {verb}"
+
+
+def test_the_hubs_guide_lists_every_event() -> None:
+    text = (HOME / "docs" / "hubs.md").read_text("utf-8")
+    listed = [
+        name
+        for row in re.findall(r"^\| (`\w+\.\w+`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+)`", row)
+    ]
+    assert sorted(listed) == sorted(gateway_schemas.load("event")["properties"]["type"]["enum"])

@@ -3,10 +3,12 @@
 import json
 import re
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_client import Changed
 from gateway_client.answers import Event
 
 from tests.rooms.wire.hostile import always, reply, serving
@@ -26,8 +28,18 @@ def test_the_example_of_the_clients_readme(
 ) -> None:
     monkeypatch.setenv("GATEWAY_URL", walk.base)
     monkeypatch.setenv("GATEWAY_KEY", walk.key)
-    exec(examples()[0], {"consent": consent(), "referral": referral("con_", HOUSING)})
+    record = consent()
+    scope: dict[str, Any] = {"consent": record, "referral": referral("con_", HOUSING)}
+    exec(examples()[0], scope)
     assert f"{HOUSING} delivered" in capsys.readouterr().out
+    changed = {**record, "ends_at": (datetime.now(UTC) + timedelta(days=60)).isoformat()}
+    agreed = scope["agreed"]
+    assert walk.hub.change_consent(agreed["id"], changed, agreed["version"])["kind"] == "renewed"
+    with pytest.raises(Changed):
+        walk.hub.change_consent(agreed["id"], changed, agreed["version"])
+    assert walk.hub.change_contact(scope["accepted"]["id"], {})["id"] == scope["accepted"]["id"]
+    assert walk.hub.withdraw(agreed["id"], recipients=["glasgow-health"])["withdrawn"] is False
+    assert walk.hub.withdraw(agreed["id"])["withdrawn"] is True
 
 
 def test_a_hub_is_told_what_it_could_have_asked(walk: Gateway) -> None:
