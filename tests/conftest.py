@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -16,6 +17,9 @@ from gateway.store import callers, schema
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
 from tests.support import Agencies, agencies_running, switch_on
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine takes its time
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import gateway_schemas
@@ -64,7 +64,7 @@ def change_consent(
 def _kind(old: Record, document: Mapping[str, Any]) -> Kind:
     if document["subject"] != old.document["subject"]:
         raise _invalid("/subject", "the woman whose consent this is")
-    if datetime.fromisoformat(document["given"]["at"]) > datetime.now(UTC) + SKEW:
+    if datetime.fromisoformat(document["given"]["at"]) > old.read_at + SKEW:
         raise _invalid("/given/at", "a time that has passed: a change counts from now on")
     kind = changes.compare(old.consent, parse(document))
     if kind is None:

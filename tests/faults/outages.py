@@ -227,13 +227,16 @@ def _times_are_near(house: Exposed) -> None:
 def _consent_is_by_the_databases_clock(house: Exposed) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
     for ends_at, wanted in ((now + hour, 202), (now - hour, 403)):
-        given = {**agreed()["given"], "at": (now - 3 * hour).isoformat()}
-        agreement = house.consent({**agreed(), "given": given, "ends_at": ends_at.isoformat()})
-        answer = house.call(
-            "POST", "/v1/referrals", json=draft(agreement, (COUNCIL,), f"mark-{uuid4().hex[:12]}"),
-            headers={"Idempotency-Key": agreement},
-        )  # fmt: skip
+        record = {**agreed(), "ends_at": ends_at.isoformat()}
+        record["given"]["at"] = (now - 3 * hour).isoformat()
+        agreement = house.consent(record)
+        body, key = draft(agreement, (COUNCIL,), f"mark-{uuid4().hex[:12]}"), {"Idempotency-Key": agreement}
+        answer = house.call("POST", "/v1/referrals", json=body, headers=key)
         assert answer.status_code == wanted, f"consent that ends at {ends_at} was answered with {answer.status_code}"
+    record["permits"].pop()
+    record["given"]["at"] = now.isoformat()
+    answer = house.call("POST", f"/v1/consents/{agreement}/versions", json=record, headers={"If-Match": '"1"'})
+    assert answer.status_code == 201, f"what she took back just now was answered with {answer.text}"
 
 
 OUTAGES = [

@@ -16,7 +16,7 @@ from gateway.embedded import Postgres
 from gateway.store import schema
 from tests import servers
 from tests.running import Gateway
-from tests.support import PURPOSES, consent, referral
+from tests.support import PURPOSES, consent, referral, switch_on
 
 
 def submit_whatever_happens(walk: Gateway, draft: dict[str, Any], patience: float = 30) -> str:
@@ -49,6 +49,7 @@ def own_postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postgres]:
         server = Postgres(Path(folder))
         server.start()
         schema.upgrade(server.url)
+        switch_on(server.url)
         yield server
         server.destroy()
 
