@@ -95,6 +95,8 @@ def test_a_stop_stops_retries_asks_and_polls_alike(
     room: PostRoom, agencies: Agencies, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(room.agencies[SOCIAL_SECURITY].adapter), "polls", True)
+    slowly = dict.fromkeys(("retry", "ask", "poll"), [timedelta(hours=1)] * 3)
+    room = replace(room, settings=room.settings.model_copy(update=slowly))
     agencies[SOCIAL_SECURITY].fail_next("unavailable")
     _, retried = submit(room, SOCIAL_SECURITY)
     work(room)
