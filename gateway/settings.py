@@ -98,7 +98,7 @@ class AgencySettings(BaseModel):
     breaker_window: Duration = timedelta(minutes=5)
     breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
     remind_after: Duration = timedelta(hours=4)  # by hand: the hub is reminded of a task that waits for so long
-    untrusted: bool = False  # its adapter runs in processes of its own, shut in: see docs/security.md
+    untrusted: bool = False  # its adapter runs in processes of its own, shut in: see docs/operations.md
     adapter_deadline: Duration = timedelta(seconds=2)  # for one call of an untrusted adapter
     adapter_memory: int = Field(512 * 1024 * 1024, ge=64 * 1024 * 1024)  # bytes of an untrusted adapter's process
     max_reply: int = Field(1_000_000, ge=1000)  # bytes; a hostile reply must not fill memory
