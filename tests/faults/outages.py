@@ -217,7 +217,8 @@ def _times_are_near(house: Exposed) -> None:
     with house.store.begin() as tx:
         far = tx.all(
             "SELECT id, state, due_at - clock_timestamp() AS away FROM deliveries "
-            "WHERE state <> 'delivered' AND abs(extract(epoch FROM due_at - clock_timestamp())) > 60 "
+            "WHERE state <> 'delivered' AND (due_at > clock_timestamp() + interval '1 min' "
+            "  OR (of IS NULL AND due_at < clock_timestamp() - interval '1 min')) "  # what follows another goes first
             "UNION ALL SELECT agency, 'probe', probe_at - clock_timestamp() FROM agency_health "
             "WHERE abs(extract(epoch FROM probe_at - clock_timestamp())) > 60"
         )
@@ -226,7 +227,7 @@ def _times_are_near(house: Exposed) -> None:
 
 def _consent_is_by_the_databases_clock(house: Exposed) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    for ends_at, wanted in ((now + hour, 202), (now - hour, 403)):
+    for ends_at, wanted in ((now - hour, 403), (now + hour, 202)):
         record = {**agreed(), "ends_at": ends_at.isoformat()}
         record["given"]["at"] = (now - 3 * hour).isoformat()
         agreement = house.consent(record)

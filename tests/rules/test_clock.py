@@ -45,7 +45,7 @@ def test_nothing_is_decided_by_this_machines_clock() -> None:
 
 def test_it_is_seen_when_it_is_read() -> None:
     assert reads_the_wall_clock("import time\ntime.time()")
-    assert reads_the_wall_clock("from datetime import datetime as datetime\nx = datetime.now")
+    assert reads_the_wall_clock("from datetime import datetime\nx = datetime.now")
     assert reads_the_wall_clock("import datetime as dt\ndt.datetime.utcnow()")
     assert reads_the_wall_clock("import datetime as dt\ndt.date.today()")
     assert reads_the_wall_clock("from time import time")
