@@ -63,7 +63,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     async def _store(request: Request, error: StoreUnavailable) -> JSONResponse:
-        detail = "The gateway cannot reach its database; nothing was taken. Send the same request again."
+        detail = "The gateway's database is not available. Send the same request again: under its key it is taken once."
         return response(503, "unavailable", "Try again later", detail, {"Retry-After": "5"})
 
     @app.exception_handler(Exception)

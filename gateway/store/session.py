@@ -22,7 +22,7 @@ SILENCE = 15  # seconds after which a server that says nothing is taken to be go
 
 
 class StoreUnavailable(GatewayError):
-    """The database does not answer. Nothing was done."""
+    """The database does not answer, or has no room. Nothing was done, unless it fell silent at the commit."""
 
 
 class Connection(psycopg.Connection[DictRow]):

@@ -26,6 +26,7 @@ WITH_BROKER = {RABBIT: HOUSES[RABBIT]}
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
 PAUSES = {Fault.LATENCY: 0.3, Fault.DRIP: 0.02}  # seconds
 MOMENT = 1.5  # seconds, for each fault
+HOURS = 12  # of which each is a third of a second
 SHORT = 60.0  # seconds in which the house must be at work again
 
 
@@ -133,8 +134,7 @@ def _pace(house: Exposed, since: datetime) -> float:
         )
     assert row
     assert row["median"] is not None, "the others got nothing"
-    median: float = row["median"]
-    return median
+    return float(row["median"])
 
 
 def _now(house: Exposed) -> datetime:
@@ -156,9 +156,6 @@ def an_agency_is_away_for_hours(house: Exposed, load: Load) -> int:
             )
             tx.run("UPDATE agency_health SET probe_at = probe_at - interval '1 h'")
     return HOURS
-
-
-HOURS = 12
 
 
 def nonsense_on_the_queue(house: Exposed, load: Load) -> int:

@@ -13,7 +13,12 @@ from tests.faults.house import NoServer
 from tests.faults.scenarios import Scenario, play
 
 QUICK = {
-    "embedded": ["one agency is a black hole", "the database restarts: immediate", "the database's disk is full"],
+    "embedded": [
+        "one agency is a black hole",
+        "the database restarts: fast",
+        "the database restarts: immediate",
+        "the database's disk is full",
+    ],
     outages.RABBIT: ["messages come again, and old ones", "nonsense on the queue"],
 }
 CHOSEN = [(house, one) for house, names in QUICK.items() for one in outages.OUTAGES if one.name in names]
