@@ -1,39 +1,20 @@
 """A broken agency is left alone, probed by one call, and gone on with; a paused one gets nothing at all."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.delivery import attempt, decisions, outbox
 from gateway.delivery.room import PostRoom
 from gateway.errors import NotFound
-from gateway.policy import breaker
-from gateway.policy.breaker import Gate, Limits
 from gateway.policy.lifecycle import State
 from gateway.store import health
 from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
 from tests.support import HEALTH, HOUSING, Agencies
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 50), st.floats(0.01, 1))
-def test_it_trips_on_enough_calls_and_enough_failures(calls: int, failures: int, least: int, failing: float) -> None:
-    failures = min(failures, calls)
-    trips = breaker.trips(Limits(least=least, failing=failing), calls, failures)
-    assert trips == (calls >= least and failures >= failing * calls)
-    if trips and failures < calls:
-        assert breaker.trips(Limits(least=least, failing=failing), calls, failures + 1)
-
-
-def test_the_gate_follows_the_probe() -> None:
-    assert breaker.gate(None, NOW) is Gate.CLOSED
-    assert breaker.gate(NOW + timedelta(seconds=1), NOW) is Gate.OPEN
-    assert breaker.gate(NOW, NOW) is Gate.PROBE
 
 
 def opened(room: PostRoom) -> dict[str, Any]:

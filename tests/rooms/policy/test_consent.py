@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.policy.consent import Consent, Grant, Permit, WhyNot, decide, parse
+from gateway.policy.consent import Basis, Consent, Grant, Permit, WhyNot, decide, parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -33,6 +33,9 @@ required = st.frozensets(st.sampled_from(CATEGORIES))
 FULL = Consent(
     "S-1", NOW - HOUR, (Permit(frozenset("a"), frozenset(["housing"]), frozenset(CATEGORIES), NOW + HOUR),), NOW + HOUR
 )
+
+
+generous = st.lists(permits, max_size=3).map(lambda more: replace(FULL, permits=(*FULL.permits, *more)))
 
 
 def ask(consent: Consent, **changes: object) -> Grant | tuple[object, ...]:
@@ -75,6 +78,32 @@ def test_once_withdrawn_it_never_grants_again(consent: Consent, withdrawn: datet
 def test_asking_for_less_never_loses_a_grant(consent: Consent, some: frozenset[str], more: frozenset[str]) -> None:
     if isinstance(ask(consent, required=some | more), Grant):
         assert isinstance(ask(consent, required=some), Grant)
+
+
+@given(consents | generous, permits, required, times)
+def test_another_permit_never_takes_a_grant_away(
+    consent: Consent, more: Permit, needed: frozenset[str], at: datetime
+) -> None:
+    before = ask(consent, required=needed, at=at)
+    if isinstance(before, Grant):
+        after = ask(replace(consent, permits=(*consent.permits, more)), required=needed, at=at)
+        assert isinstance(after, Grant)
+        assert after.categories >= before.categories
+
+
+@given(consents | generous, times, st.text(max_size=5))
+def test_nothing_is_granted_about_another_woman(consent: Consent, at: datetime, subject: str) -> None:
+    assert subject == consent.subject or not isinstance(ask(consent, at=at, subject=subject), Grant)
+
+
+@given(consents | generous, st.sampled_from(Basis), st.booleans(), times)
+def test_another_basis_grants_what_consent_would_once_it_is_approved(
+    consent: Consent, basis: Basis, approved: bool, at: datetime
+) -> None:
+    agreed, other = ask(consent, at=at), ask(replace(consent, basis=basis, approved=approved), at=at)
+    granted = isinstance(agreed, Grant) and (approved or basis is Basis.CONSENT)
+    assert isinstance(other, Grant) == granted
+    assert not isinstance(other, Grant) or other.basis is basis
 
 
 def test_each_reason_is_told() -> None:

@@ -33,6 +33,17 @@ def test_the_schedule_is_kept(
     assert least <= due - NOW <= most
 
 
+@given(schedules, st.integers(1, 20), st.floats(0, 1, exclude_max=True), st.floats(0) | st.just(float("inf")))
+def test_what_an_agency_asks_for_only_ever_postpones(
+    schedule: Schedule, failures: int, spread: float, wish: float
+) -> None:
+    usual = next_time(schedule, failures, NOW, spread)
+    asked = next_time(schedule, failures, NOW, spread, retry_after=wish)
+    assert (usual is None) == (asked is None)
+    if usual and asked:
+        assert NOW <= usual <= asked <= max(usual, NOW + schedule.most)
+
+
 def test_the_pauses_are_taken_in_order_and_then_it_is_given_up() -> None:
     schedule = Schedule([timedelta(seconds=5), timedelta(minutes=5)])
     assert [next_time(schedule, n, NOW, 0.5) for n in (1, 2, 3)] == [
