@@ -154,3 +154,11 @@ def test_what_was_sent_again_is_taken_back_though_it_did_not_leave_again(world: 
     later(world)
     assert only(world).state is State.WITHDRAWN
     assert not world.offices["plain"].cases
+
+
+def test_an_agency_that_is_closed_when_it_is_asked_is_asked_again_and_not_sent_to(world: World) -> None:
+    sent(world, "asked", "reply lost")
+    later(world, "closed")
+    assert only(world).state is State.ASKING
+    later(world)
+    assert (only(world).state, only(world).attempts) == (State.DELIVERED, 1)
