@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway import cli
+from gateway.cli import terminal
 from gateway.delivery import attempt, decisions
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
@@ -31,7 +32,7 @@ class Operator:
         def opened() -> Iterator[PostRoom]:
             yield self.room
 
-        monkeypatch.setattr(cli, "opened", opened)
+        monkeypatch.setattr(terminal, "opened", opened)
         monkeypatch.setenv("COLUMNS", "120")
 
     def __call__(self, *arguments: str, answer: str = "") -> Result:

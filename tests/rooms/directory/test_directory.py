@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway import cli
+from gateway import cli, logs
 from gateway.errors import NotFound
 from gateway.policy import hsds
 from gateway.policy.places import Phase
@@ -82,7 +82,7 @@ def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The command line, in this process, on the test's database."""
     monkeypatch.setenv("GATEWAY_DATABASE_URL", database)
     monkeypatch.setenv("GATEWAY_MASTER_KEY", generate())
-    monkeypatch.setattr(cli.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
 
 

@@ -1,0 +1,67 @@
+"""Set up and run: the processes, the tables, the keys."""
+
+from typing import Annotated, Any
+
+import typer
+
+from .. import logs
+from ..errors import Misconfigured
+
+
+def up() -> None:
+    """Run everything on this machine: a private PostgreSQL, the web process and the delivery process."""
+    from .. import embedded, settings
+
+    logs.configure()
+    embedded.up(settings.load())
+
+
+def serve() -> None:
+    """Run the web process. Needs GATEWAY_DATABASE_URL and GATEWAY_MASTER_KEY."""
+    from ..app import run
+    from ..embedded import watch_lifeline
+
+    watch_lifeline()
+    run(_production())
+
+
+def worker() -> None:
+    """Run a delivery process. Needs GATEWAY_DATABASE_URL and GATEWAY_MASTER_KEY; with several, GATEWAY_BROKER_URL."""
+    from ..embedded import watch_lifeline
+    from ..worker import run
+
+    watch_lifeline()
+    run(_production())
+
+
+def _production() -> Any:
+    from .. import settings
+    from ..store import schema
+
+    loaded = settings.load()
+    for name in ("database_url", "master_key"):
+        if getattr(loaded, name) is None:
+            raise Misconfigured(
+                f"setting {name}: set GATEWAY_{name.upper()}, or run gateway up for the embedded default"
+            )
+    assert loaded.database_url is not None
+    schema.require_current(loaded.database_url)
+    return loaded
+
+
+def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> None:
+    """Bring the tables of GATEWAY_DATABASE_URL up to date."""
+    from .. import settings
+    from ..store import schema
+
+    url = settings.load().database_url
+    if url is None:
+        raise Misconfigured("setting database_url: set GATEWAY_DATABASE_URL; the embedded default migrates by itself")
+    schema.upgrade(url, to)
+
+
+def key() -> None:
+    """Print a new master key. Keep it where the database is not: without it nothing can be read."""
+    from ..vault import generate
+
+    print(generate())
