@@ -22,9 +22,9 @@ from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
 from gateway.policy.lifecycle import Move, State
 from gateway.settings import Settings
-from gateway.store import callers, consents, deliveries, referrals
+from gateway.store import callers, consents, referrals
 from gateway.store.callers import Caller
-from gateway.store.deliveries import Delivery
+from gateway.store.deliveries import Delivery, moving
 from gateway.store.selections import Selection
 from gateway.store.session import Store
 from tests.support import ALL_CATEGORIES, consent, referral
@@ -83,14 +83,14 @@ class World:
         self._patches = self._patched()
 
     def _patched(self) -> ExitStack:
-        numbers, after = count(1), deliveries.after
+        numbers, after = count(1), moving.after
 
         def noting(state: State, verb: Move) -> State:
             self._moves.add((state, verb))
             return after(state, verb)
 
         stack = self.workers.patches()
-        stack.enter_context(patch.object(deliveries, "after", noting))
+        stack.enter_context(patch.object(moving, "after", noting))
         # ids in the order of their making, so that a failing example can be played again
         stack.enter_context(patch("gateway.ids.new", lambda prefix: f"{prefix}_{next(numbers):017d}"))
         return stack

@@ -1,0 +1,72 @@
+"""What a delivery's row keeps sealed: the agency's own reference, how it was found, to whom it was given by hand."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from gateway.store import referrals
+from gateway.store.session import Tx
+from gateway.vault import DataKey
+
+from .rows import Delivery
+
+
+def _reference_where(delivery: str) -> str:
+    return f"deliveries.reference:{delivery}"
+
+
+def reference_columns(tx: Tx, delivery: Delivery, reference: str | None, key: DataKey | None = None) -> dict[str, Any]:
+    """The agency's own reference, sealed beside the referral, and the blind index by which it is found again."""
+    if not reference or delivery.referral is None:
+        return {"agency": delivery.agency, "sealed": None, "index": None}
+    return {
+        "agency": delivery.agency,
+        "sealed": (key or referrals.key(tx, delivery.referral)).seal(reference.encode(), _reference_where(delivery.id)),
+        "index": tx.vault.blind("reference", f"{delivery.agency}:{reference}"),
+    }
+
+
+def keep_reference(tx: Tx, delivery: Delivery, reference: str) -> None:
+    """Keep the agency's own reference, unless another of its deliveries has the same."""
+    tx.put(
+        "UPDATE deliveries SET reference = %(sealed)s, reference_index = %(index)s WHERE id = %(id)s "
+        "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s)",
+        {"id": delivery.id, **reference_columns(tx, delivery, reference)},
+    )
+
+
+def reference(tx: Tx, delivery: Delivery) -> str | None:
+    """The agency's own reference, in the clear."""
+    if delivery.reference is None or delivery.referral is None:
+        return None
+    return referrals.key(tx, delivery.referral).open(delivery.reference, _reference_where(delivery.id)).decode()
+
+
+def route(tx: Tx, delivery: Delivery) -> dict[str, Any] | None:
+    """How its agency was found, following the route schema; None where the hub named the agency."""
+    if delivery.route is None or delivery.referral is None:
+        return None
+    return referrals.open_route(referrals.key(tx, delivery.referral), delivery.id, delivery.route)
+
+
+def _given_where(delivery: str) -> str:
+    return f"deliveries.given:{delivery}"
+
+
+def keep_given(tx: Tx, delivery: Delivery, at: datetime, to: str) -> None:
+    """Keep when a person gave it to the agency, and to whom."""
+    assert delivery.referral is not None, "events are not given by hand"
+    sealed = referrals.key(tx, delivery.referral).seal(
+        json.dumps({"at": at.isoformat(), "to": to}).encode(), _given_where(delivery.id)
+    )
+    tx.put("UPDATE deliveries SET given = %(given)s WHERE id = %(id)s", {"id": delivery.id, "given": sealed})
+
+
+def given(tx: Tx, delivery: Delivery) -> dict[str, str] | None:
+    """``{at, to}``: when a person gave it to the agency, and to whom; None if nobody did."""
+    if delivery.given is None or delivery.referral is None:
+        return None
+    found: dict[str, str] = json.loads(
+        referrals.key(tx, delivery.referral).open(delivery.given, _given_where(delivery.id))
+    )
+    return found
