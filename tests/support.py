@@ -115,7 +115,7 @@ def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -
         "permits": [
             {
                 "recipients": [agency],
-                "purposes": [PURPOSES[agency]],
+                "purposes": [PURPOSES.get(agency, "housing")],
                 "categories": categories,
                 "children": {"parental_responsibility": "hers"},
             }
@@ -157,7 +157,8 @@ REFERRAL: dict[str, Any] = {
 def referral(consent_id: str, *agencies: str, **changes: Any) -> dict[str, Any]:
     """A referral to *agencies*, to all three by default."""
     requests: list[dict[str, Any]] = [
-        {"agency": name, "purpose": PURPOSES[name], "ask": f"Help from {name}."} for name in agencies or PURPOSES
+        {"agency": name, "purpose": PURPOSES.get(name, "housing"), "ask": f"Help from {name}."}
+        for name in agencies or PURPOSES
     ]
     for request in requests:
         if request["agency"] == SOCIAL_SECURITY:

@@ -121,6 +121,30 @@ class ConsentVersion(TypedDict):
     consent: dict[str, Any]
 
 
+class LawfulBasis(TypedDict):
+    """A record of another lawful basis than consent. Nothing is sent on it before *approved_at*."""
+
+    id: str
+    basis: str
+    created_at: str
+    approved_at: NotRequired[str]
+    withdrawn_at: NotRequired[str]
+    record: dict[str, Any]
+
+
+class LawfulBasisUse(TypedDict):
+    """One row of the report. *referrals*: ids; *deliveries*: ``{state: how many}``."""
+
+    id: str
+    hub: str
+    basis: str
+    created_at: str
+    approved_at: str | None
+    withdrawn_at: str | None
+    referrals: list[str]
+    deliveries: dict[str, int]
+
+
 class Withdrawal(TypedDict):
     """*deliveries*: every one that rests on the consent, as it stands now."""
 

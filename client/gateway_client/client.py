@@ -16,6 +16,8 @@ from .answers import (
     Delivery,
     Event,
     Feed,
+    LawfulBasis,
+    LawfulBasisUse,
     Referral,
     Route,
     Sheet,
@@ -68,6 +70,35 @@ class Client:
         named = {"recipients": list(recipients), "categories": list(categories)}
         part = {name: values for name, values in named.items() if values}
         found: Withdrawal = self._call("POST", f"/v1/consents/{consent}/withdraw", json=part or None, repeat=True)
+        return found
+
+    def record_basis(self, document: Mapping[str, Any]) -> LawfulBasis:
+        """Record why something may be sent without her consent; *document* follows the schema ``lawful_basis``.
+
+        Nothing is sent on it before a second worker approves it. Never repeated by itself.
+        """
+        found: LawfulBasis = self._call("POST", "/v1/lawful-bases", json=document)
+        return found
+
+    def basis(self, identifier: str) -> LawfulBasis:
+        """What was recorded, for the worker who is to approve it."""
+        found: LawfulBasis = self._call("GET", f"/v1/lawful-bases/{identifier}")
+        return found
+
+    def approve_basis(self, identifier: str, approved_by: str) -> LawfulBasis:
+        """A second worker agrees: with a client of her own, whose API key is not the one it was recorded with."""
+        document = {"approved_by": approved_by}
+        found: LawfulBasis = self._call("POST", f"/v1/lawful-bases/{identifier}/approve", json=document)
+        return found
+
+    def call_off_basis(self, identifier: str) -> LawfulBasis:
+        """What has not left stops now; agencies that have it are told."""
+        found: LawfulBasis = self._call("POST", f"/v1/lawful-bases/{identifier}/withdraw", repeat=True)
+        return found
+
+    def bases(self) -> list[LawfulBasisUse]:
+        """Every use of another basis than consent, newest first: ids and counts."""
+        found: list[LawfulBasisUse] = self._call("GET", "/v1/lawful-bases")["lawful_bases"]
         return found
 
     def submit(self, draft: Mapping[str, Any], key: str | None = None) -> Accepted:

@@ -12,6 +12,8 @@ from tests.collector import Collector
 from tests.running import Gateway, free_port, running
 from tests.support import agencies_running
 
+pytest.register_assert_rewrite("tests.walks.stories.telling")  # it asserts for every story
+
 
 @pytest.fixture(params=["embedded", "servers"])
 def house(request: pytest.FixtureRequest) -> str:
