@@ -19,6 +19,10 @@ Result = TypeVar("Result")
 
 CONNECTING = 5  # seconds; and for so long one failed connection is tried again before somebody has to ask for another
 SILENCE = 15  # seconds after which a server that says nothing is taken to be gone, and so are we by the server
+OPTIONS = (
+    f"-c idle_in_transaction_session_timeout={SILENCE}s "
+    "-c plan_cache_mode=force_generic_plan"  # our few statements come again and again: planned once for each connection
+)
 
 
 class StoreUnavailable(GatewayError):
@@ -98,7 +102,7 @@ class Store:
             connection_class=Connection, configure=Connection.stay_in_pipeline,
             # autocommit: BEGIN and COMMIT are sent below, with the statements; psycopg's own cost a round trip each
             kwargs={"row_factory": dict_row, "application_name": "referral-gateway", "autocommit": True,
-                    "connect_timeout": CONNECTING, "options": f"-c idle_in_transaction_session_timeout={SILENCE}s"},
+                    "connect_timeout": CONNECTING, "options": OPTIONS},
             name="store",
         )  # fmt: skip
 

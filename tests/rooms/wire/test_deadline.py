@@ -118,10 +118,17 @@ def test_connecting_and_the_handshake_share_the_deadline(tmp_path: Path) -> None
         to = target(f"https://127.0.0.1:{listener.getsockname()[1]}", ca_file=authority, deadline=1.5)
         assert outcome(POST, to)[0] is NotSent
         listener.shutdown(socket.SHUT_RDWR)
-        hello = [one.recv(1, socket.MSG_DONTWAIT) for one in accepted[-1:]]
-        assert hello == [b"\x16"]  # it was connected, and the handshake begun
+        begun = [one for one in accepted if _said(one) == b"\x16"]
         for one in accepted:
             one.close()
+        assert len(begun) == 1  # it was connected, and the handshake begun
+
+
+def _said(connection: socket.socket) -> bytes:
+    """The first byte of it, if there is one; those that fill the queue say nothing."""
+    with suppress(BlockingIOError):
+        return connection.recv(1, socket.MSG_DONTWAIT)
+    return b""
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from uuid import UUID
 
 import pytest
@@ -32,11 +33,11 @@ ANALYZE deliveries
 
 @dataclass
 class Drained:
-    """What it took: *rounds* of the clock, how many were claimed in the largest, and the most memory one needed, in bytes."""
+    """What it took: *rounds* of the clock, how many were claimed in the largest, and the bytes of memory each needed."""
 
     rounds: int = 0
     largest: int = 0
-    memory: int = 0
+    memory: list[int] = field(default_factory=list)
     left: int = 0
     held: list[int] = field(default_factory=list)
 
@@ -62,7 +63,7 @@ def drain(store: Store, each: int) -> Drained:
         rung: list[tuple[str, UUID]] = []
         tracemalloc.start()
         claimed = outbox.claim(room, rung.extend)
-        found.memory = max(found.memory, tracemalloc.get_traced_memory()[1])
+        found.memory.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         if not claimed:
             break
@@ -96,4 +97,4 @@ def test_a_long_backlog_is_worked_off_at_the_rate_of_a_short_one(drained: Callab
         assert found.held == [WINDOW]  # the silent one holds its window, and no more
         assert found.rounds == -(-each // WINDOW)  # of each agency a window full in each round
         assert found.largest <= WINDOW * (len(OTHERS) + 1)
-    assert long.memory < 2 * short.memory
+    assert median(long.memory) < 2 * median(short.memory)  # one round may fall together with another thread's work
