@@ -13,6 +13,7 @@ from tests.support import HOUSING, SOCIAL_SECURITY
 from . import servers
 from .accepting import accepts
 from .at_once import at_once, hand_at_once
+from .audited import audited
 from .backlog import claims
 from .delivering import bare_rest, bare_soap, delivers, hand_delivers
 from .latency import latency
@@ -68,6 +69,7 @@ def main() -> None:
             for place, what in enumerate(("Accepted", "Delivered by REST")):
                 found = {"written by hand": by_them[place], "the gateway": by_us[place]}
                 table(f"{what}, while both go on at once over RabbitMQ", found, "the gateway")
+        table("Commits of eight writers, each with one row of the audit", audited(bench), "linked by the clock")
         half = fast / 4  # accepting shares the cores with delivering
         figures(f"From 202 to the agency's 201, at {half:,.0f} a second", "ms", latency(bench, half))
         figures("Memory of the whole embedded default", "MiB", memories(bench))
