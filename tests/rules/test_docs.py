@@ -139,6 +139,14 @@ def test_links_and_commands_exist(page: Path) -> None:
         assert not (verb and noun in groups) or verb in groups[noun], f"{noun} {verb}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
+def test_the_tests_that_hold_a_claim_exist(page: Path) -> None:
+    for file, test in re.findall(r"`([\w/]+\.py)(?:::(test_\w+))?", page.read_text("utf-8")):
+        if "tests/" in file:
+            assert (HOME / file).is_file(), file
+            assert not test or f"def {test}(" in (HOME / file).read_text("utf-8"), f"{file}::{test}"
+
+
 def test_the_hubs_guide_lists_every_event() -> None:
     text = (HOME / "docs" / "hubs.md").read_text("utf-8")
     listed = [
