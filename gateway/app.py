@@ -19,9 +19,11 @@ from .api import (
     problems,
     referrals,
     routes,
+    token,
     updates,
     webhooks,
 )  # fmt: skip
+from .api.door import Door
 from .delivery.room import PostRoom, open_room
 from .intake import Counter
 from .settings import Settings
@@ -52,7 +54,8 @@ def build(room: PostRoom) -> ASGIApp:
         title="Referral Gateway", version=__version__, description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # they fetch scripts from elsewhere
     )  # fmt: skip
-    app.state.room, app.state.believed, app.state.counter = room, {}, Counter(room.store)
+    app.state.room, app.state.counter = room, Counter(room.store)
+    app.state.door = Door(room.store, room.settings)
     for part in (
         referrals,
         consents,
@@ -61,6 +64,7 @@ def build(room: PostRoom) -> ASGIApp:
         by_hand,
         events,
         webhooks,
+        token,
         agencies,
         routes,
         updates,
@@ -98,5 +102,6 @@ def run(settings: Settings) -> None:
     app = build(open_room(settings))
     uvicorn.run(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
+        proxy_headers=False,  # whom we trust as a proxy, and with what, is in the settings: see api/peers.py
         timeout_graceful_shutdown=20, h11_max_incomplete_event_size=64 * 1024,
     )  # fmt: skip

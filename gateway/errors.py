@@ -13,6 +13,7 @@
     │   ├── NotFound             no such thing, or not this caller's                 404
     │   ├── Unauthenticated      who is calling?                                     401
     │   ├── Forbidden            known, but not allowed                              403
+    │   │   └── ScopeMissing     this key or token is not for that                   403
     │   ├── Conflict             not in the state that this needs                    409
     │   ├── Changed              made from a version that is not the present one     412
     │   ├── VersionMissing       If-Match is required                                428
@@ -20,15 +21,19 @@
     │   ├── KeyReused            the same Idempotency-Key with another body          422
     │   ├── Malformed            not JSON, or not UTF-8                              400
     │   ├── TooLarge             the body is over the limit                          413
-    │   └── UnsupportedMedia     not the content type this address takes             415
+    │   ├── UnsupportedMedia     not the content type this address takes             415
+    │   └── TooMany              called, or guessed, too often in this minute        429
     ├── NotSent                  the request certainly did not reach the agency; try again
     ├── MaybeSent                the request may have reached the agency; never repeat blindly
+    ├── TokenRefused             no access token for this; becomes an error of RFC 6749, section 5.2
+    ├── Untrusted                a signed token is not what it says, or not for us, or not for now
     └── Sealed                   a sealed value does not open: wrong key, or moved, or changed
 
 No message of these, and no field, holds personal data.
 """
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 
@@ -56,6 +61,11 @@ class Problem(GatewayError):
         self.detail = detail
         self.extra: Mapping[str, Any] = extra
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields of the answer."""
+        return {}
+
 
 class Invalid(Problem):
     status, slug, title = 422, "invalid", "The document does not follow its schema"
@@ -82,11 +92,32 @@ class NotFound(Problem):
 
 
 class Unauthenticated(Problem):
+    """*refused*: credentials were sent and are no good (RFC 6750, section 3)."""
+
     status, slug, title = 401, "unauthenticated", "Say who is calling"
+
+    def __init__(self, detail: str, *, refused: bool = False) -> None:
+        super().__init__(detail)
+        self.refused = refused
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": 'Bearer error="invalid_token"' if self.refused else "Bearer"}
 
 
 class Forbidden(Problem):
     status, slug, title = 403, "forbidden", "Not allowed"
+
+
+class ScopeMissing(Forbidden):
+    slug, title = "scope-missing", "Not allowed with this key or token"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs the scope {scope}. An administrator of the gateway can give it.", scope=scope)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{self.extra["scope"]}"'}
 
 
 class Conflict(Problem):
@@ -121,6 +152,20 @@ class UnsupportedMedia(Problem):
     status, slug, title = 415, "unsupported-media-type", "Not a content type that is taken here"
 
 
+class TooMany(Problem):
+    """*seconds*: until it can be asked again."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(ceil(self.seconds))}
+
+
 class NotSent(GatewayError):
     """Certainly not received: no connection, no name, no TLS, no credentials.
 
@@ -138,6 +183,18 @@ class MaybeSent(GatewayError):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class TokenRefused(GatewayError):
+    """*code*: of RFC 6749, section 5.2, for example ``invalid_scope``. *detail*: a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+class Untrusted(GatewayError):
+    """A JSON Web Token does not prove what it says; the text says why, and nothing of what is in it."""
 
 
 class Sealed(GatewayError):

@@ -13,7 +13,16 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 from yaml import YAMLError
 
@@ -154,6 +163,29 @@ class WebhookSettings(BaseModel):
     overlap: Duration = timedelta(hours=24)  # how long a replaced secret signs along
 
 
+class TokenSettings(BaseModel):
+    """Access tokens for machines (OAuth 2.0 client credentials): see docs/hubs.md."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[Secret] = []  # base64 of 32 bytes each; the first signs, all are believed, for rotation; none: no tokens
+    lasting: Duration = Field(
+        timedelta(minutes=10), ge=timedelta(seconds=10), le=timedelta(hours=1)
+    )  # until a new one is needed
+
+
+class RateSettings(BaseModel):
+    """How often somebody may call, in each web process; a minute's worth can come at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    calls_a_minute: int = Field(
+        1200, ge=1
+    )  # of one API key or client, so that a mistake of a hub's holds up only itself
+    tokens_a_minute: int = Field(30, ge=1)  # of one client; each costs a signature and a row of the audit
+    failures_a_minute: int = Field(20, ge=1)  # wrong credentials from one address
+
+
 class HubSettings(BaseModel):
     """What one hub may do beyond the usual."""
 
@@ -179,6 +211,11 @@ class Settings(BaseSettings):
     data_folder: Path | None = None  # of the embedded default
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
+    public_url: Address | None = None  # where hubs reach it, the issuer of its tokens; none: http://host:port
+    trusted_proxies: list[IPvAnyNetwork] = []  # whose word on addresses and certificates is taken; none: nobody's
+    certificate_header: str | None = None  # in which they pass a hub's certificate, such as client-cert (RFC 9440)
+    tokens: TokenSettings = TokenSettings()
+    rates: RateSettings = RateSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     metrics_token: Token | None = None  # whoever has it may read /metrics; none: nobody
     otlp_endpoint: Address | None = None  # a collector of traces (OTLP over HTTP), without /v1/traces; none: no traces
@@ -208,6 +245,11 @@ class Settings(BaseSettings):
     poll: list[Duration] = Field(default=[timedelta(seconds=s) for s in (60, 300, 900, 3600)], min_length=1)
     # when a delivered referral is asked about; the last repeats
     poll_for: Duration = timedelta(days=90)  # then the hub is left to ask by hand
+
+    @property
+    def issuer(self) -> str:
+        """The issuer of access tokens."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @classmethod
     def settings_customise_sources(

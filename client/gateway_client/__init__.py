@@ -2,6 +2,7 @@
 
 from . import answers, errors
 from .client import Client
+from .credentials import ClientCredentials, new_key
 from .errors import (
     BadSignature,
     Changed,
@@ -20,6 +21,7 @@ from .errors import (
 from .webhooks import verify_webhook
 
 __all__ = [
-    "BadSignature", "Changed", "Client", "ClientError", "Conflict", "ConsentMissing", "Forbidden", "Invalid", "Malformed",
-    "NoAnswer", "NotFound", "Problem", "Unauthenticated", "Unavailable", "answers", "errors", "verify_webhook",
+    "BadSignature", "Changed", "Client", "ClientCredentials", "ClientError", "Conflict", "ConsentMissing", "Forbidden",
+    "Invalid", "Malformed", "NoAnswer", "NotFound", "Problem", "Unauthenticated", "Unavailable", "answers", "errors",
+    "new_key", "verify_webhook",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from .answers import (
     Webhook,
     Withdrawal,
 )
+from .credentials import ApiKey, ClientCredentials
 from .errors import NoAnswer, Unavailable
 from .transport import Transport
 
@@ -33,13 +34,17 @@ log = logging.getLogger("gateway_client")
 class Client:
     """A hub's way in. Each method raises NoAnswer and Problem (see ``gateway_client.errors``). One for each thread.
 
+    *who*: an API key, or ClientCredentials, which several threads may share.
+
     What does no harm when repeated is repeated until *patience*, in seconds, ends: after a lost connection and
     the answers 429, 502, 503 and 504, with growing pauses, and at least those the gateway asks for. *timeout*:
     seconds of silence that end one try.
     """
 
-    def __init__(self, base_url: str, key: str, *, timeout: float = 10.0, patience: float = 60.0) -> None:
-        self._transport = Transport(base_url, key, timeout, patience)
+    def __init__(
+        self, base_url: str, who: str | ClientCredentials, *, timeout: float = 10.0, patience: float = 60.0
+    ) -> None:
+        self._transport = Transport(base_url, ApiKey(who) if isinstance(who, str) else who, timeout, patience)
         self._call = self._transport.call
         self.webhooks = Webhooks(self._transport)
 

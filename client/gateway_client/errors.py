@@ -6,7 +6,7 @@
     ├── NoAnswer            no whole answer came in time: no connection, a time-out, half an answer
     ├── Problem             the gateway said no, as problem details (RFC 9457)
     │   ├── Malformed       400, 413, 415: not a request the gateway can read
-    │   ├── Unauthenticated 401: the API key is unknown or was revoked
+    │   ├── Unauthenticated 401: the API key, client or token is unknown, was revoked or has expired
     │   ├── Forbidden       403
     │   │   └── ConsentMissing    she has not agreed to this; ``missing`` says to what
     │   ├── NotFound        404: no such thing, or not this hub's
@@ -20,6 +20,8 @@ The texts hold ids, codes, places and rules; never a value of a referral.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 
@@ -94,9 +96,22 @@ KINDS: dict[int, type[Problem]] = {
 }  # fmt: skip
 
 
-def problem(status: int, document: Mapping[str, Any]) -> Problem:
+def problem(status: int, document: Mapping[str, Any], retry_after: str = "") -> Problem:
     """The error for an answer with *status*; *document* is empty when it was not a problem document."""
-    found = Problem(status, document)
+    kind = KINDS.get(status, Unavailable if status >= 500 else Problem)
+    found = kind(status, document)
     if found.type == "consent-missing":
-        return ConsentMissing(status, document)
-    return KINDS.get(status, Unavailable if status >= 500 else Problem)(status, document)
+        found = ConsentMissing(status, document)
+    found.retry_after = _seconds(retry_after)
+    return found
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Retry-After in seconds (RFC 9110, both forms), or None."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        when: datetime = parsedate_to_datetime(retry_after)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

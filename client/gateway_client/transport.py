@@ -1,44 +1,30 @@
-"""One call: the key, the deadline, and repeats where they do no harm."""
+"""One call: who is calling, the deadline, and repeats where they do no harm."""
 
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 
-from .errors import NoAnswer, Problem, problem
+from .credentials import ApiKey, Bearer, ClientCredentials
+from .errors import NoAnswer, Problem, Unauthenticated, problem
 
 LATER = {429, 502, 503, 504}
 PAUSE, LONGEST = 0.3, 10.0  # seconds before the first repeat, doubled each time up to the longest
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-class _Bearer(AuthBase):
-    """As requests' own auth, so that no .netrc takes its place."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-
 class Transport:
     """*timeout*: seconds of silence that end one try. *patience*: seconds for a call with all its repeats."""
 
-    def __init__(self, base_url: str, key: str, timeout: float, patience: float) -> None:
+    def __init__(self, base_url: str, who: ApiKey | ClientCredentials, timeout: float, patience: float) -> None:
         parts = urlsplit(base_url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
             raise ValueError("base_url: use https, so that the key and the referrals are not sent in the clear")
         self._base, self._timeout, self._patience = base_url.rstrip("/"), timeout, patience
-        self._session = requests.Session()
-        self._session.auth = _Bearer(key)
+        self._who, self._session = who, requests.Session()
         self._session.headers["User-Agent"] = "referral-gateway-client"
 
     def close(self) -> None:
@@ -63,15 +49,23 @@ class Transport:
         safe = (method != "POST" or key is not None) if repeat is None else repeat
         headers = {**(headers or {}), **({"Idempotency-Key": key} if key else {})}
         until = time.monotonic() + self._patience
-        tries = 0
+        tries, renewed = 0, False
         while True:
             tries += 1
-            left = until - time.monotonic()
-            outcome = self._once(method, path, json, query, headers, max(0.1, min(self._timeout, left)))
+            wait = max(0.1, min(self._timeout, until - time.monotonic()))
+            token: str | None = None
+            try:
+                token = self._who.token(self._session, self._base, wait)
+                outcome = self._once(method, path, json, query, headers, wait, token)
+            except (NoAnswer, Problem) as failed:  # no token: nothing was sent yet
+                outcome = failed
             if not isinstance(outcome, NoAnswer | Problem):
                 return outcome
+            if token and isinstance(outcome, Unauthenticated) and not renewed and self._who.forget(token):
+                renewed = True
+                continue
             pause = _pause(outcome, tries)
-            if not safe or pause is None or time.monotonic() + pause >= until:
+            if not (safe or token is None) or pause is None or time.monotonic() + pause >= until:
                 raise outcome
             time.sleep(pause)
 
@@ -83,12 +77,14 @@ class Transport:
         query: Mapping[str, Any] | None,
         headers: Mapping[str, str],
         wait: float,
+        token: str,
     ) -> Any:
         """The answer's document, or the error it amounts to, unraised."""
         try:
             answer = self._session.request(
-                method, self._base + path, json=json, params=query, headers=headers, timeout=wait, allow_redirects=False
-            )
+                method, self._base + path, json=json, params=query, headers=headers, timeout=wait, auth=Bearer(token),
+                allow_redirects=False,
+            )  # fmt: skip
             document = answer.json() if answer.content else None
         except requests.JSONDecodeError:
             document = None
@@ -96,9 +92,8 @@ class Transport:
             return NoAnswer(f"{method} {path}: {type(error).__name__}; nobody knows whether it was taken")
         if answer.ok and not answer.is_redirect and (document is not None or answer.status_code == 204):
             return document
-        failed = problem(answer.status_code, document if isinstance(document, dict) else {})
-        failed.retry_after = _seconds(answer.headers.get("Retry-After", ""))
-        return failed
+        found = document if isinstance(document, dict) else {}
+        return problem(answer.status_code, found, answer.headers.get("Retry-After", ""))
 
 
 def _pause(failed: NoAnswer | Problem, tries: int) -> float | None:
@@ -107,14 +102,3 @@ def _pause(failed: NoAnswer | Problem, tries: int) -> float | None:
         return None
     own = min(LONGEST, PAUSE * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0)
     return max(own, failed.retry_after or 0.0) if isinstance(failed, Problem) else own
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Retry-After in seconds (RFC 9110, both forms), or None."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        when: datetime = parsedate_to_datetime(retry_after)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

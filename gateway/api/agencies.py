@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import Field
 
-from .incoming import Hub, Room
+from .incoming import MayReadDirectory, Room
 from .views import View
 
 router = APIRouter(prefix="/v1/agencies", tags=["agencies"])
@@ -23,7 +23,7 @@ class Agencies(View):
 
 
 @router.get("")
-def listing(caller: Hub, room: Room) -> Agencies:
+def listing(caller: MayReadDirectory, room: Room) -> Agencies:
     """Every agency, with what it needs and which consent that takes."""
     return Agencies(
         agencies=[

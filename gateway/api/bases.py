@@ -15,7 +15,7 @@ from gateway.store import consents
 from gateway.store.consents import Record
 
 from . import examples
-from .incoming import Hub, Json, Room
+from .incoming import Json, MayApprove, MayReadConsents, MayWriteConsents, Room
 from .views import View, body_of
 
 router = APIRouter(prefix="/v1/lawful-bases", tags=["lawful bases"])
@@ -48,20 +48,20 @@ class Bases(View):
 @router.post(
     "", status_code=201, openapi_extra=body_of("lawful_basis", examples.BASIS), response_model_exclude_none=True
 )
-def record(body: Json, caller: Hub, room: Room) -> BasisView:
+def record(caller: MayWriteConsents, body: Json, room: Room) -> BasisView:
     """Record why something may be sent without her consent. It counts when a second worker approves it."""
     return _view(bases.record(room, contract.check("lawful_basis", body.document), caller))
 
 
 @router.get("", response_model_exclude_none=True)
-def listing(caller: Hub, room: Room) -> Bases:
+def listing(caller: MayReadConsents, room: Room) -> Bases:
     """Every use of another basis than consent, newest first: ids and counts, never names."""
     with room.store.begin() as tx:
         return Bases(lawful_bases=[BasisRow(**row) for row in reports.lawful_bases(tx, hub=caller.hub)])
 
 
 @router.get("/{identifier}", response_model_exclude_none=True)
-def read(identifier: str, caller: Hub, room: Room) -> BasisView:
+def read(caller: MayReadConsents, identifier: str, room: Room) -> BasisView:
     """What was recorded, for the worker who is to approve it."""
     with room.store.begin() as tx:
         found = consents.get(tx, identifier, hub=caller.hub)
@@ -73,17 +73,17 @@ def read(identifier: str, caller: Hub, room: Room) -> BasisView:
     openapi_extra=body_of("approval", {"approved_by": "Support worker 7"}),
     response_model_exclude_none=True,
 )
-def approve(identifier: str, body: Json, caller: Hub, room: Room) -> BasisView:
+def approve(caller: MayApprove, identifier: str, body: Json, room: Room) -> BasisView:
     """A second worker agrees, with an API key of her own. Then referrals may name this record."""
     return _view(bases.approve(room, identifier, contract.check("approval", body.document), caller))
 
 
 @router.post("/{identifier}/withdraw", response_model_exclude_none=True)
-def withdraw(identifier: str, caller: Hub, room: Room) -> BasisView:
+def withdraw(caller: MayWriteConsents, identifier: str, room: Room) -> BasisView:
     """Call it off: what has not left stops, and what has left is taken back, as when a consent is withdrawn."""
-    read(identifier, caller, room)
+    read(caller, identifier, room)
     changes.withdraw_consent(room, identifier, caller)
-    return read(identifier, caller, room)
+    return read(caller, identifier, room)
 
 
 def _view(found: Record) -> BasisView:

@@ -13,7 +13,7 @@ from gateway.delivery.by_hand import Sheet
 from gateway.policy import contract
 
 from . import examples
-from .incoming import Hub, Json, Room
+from .incoming import Json, MayDeliverByHand, Room
 from .views import DeliveryView, View, body_of, delivery_view
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries by hand"])
@@ -47,7 +47,10 @@ class Answered(View):
 
 @router.get("/{delivery}/sheet", response_model=SheetView, response_model_exclude_none=True)
 def sheet(
-    delivery: str, caller: Hub, room: Room, accept: Annotated[str, Header(description="text/html: to print")] = ""
+    caller: MayDeliverByHand,
+    delivery: str,
+    room: Room,
+    accept: Annotated[str, Header(description="text/html: to print")] = "",
 ) -> Any:
     """What a person reads out or sends: only what she agreed to and this agency needs. Opening it is audited."""
     found = by_hand.sheet(room, delivery, caller)
@@ -65,7 +68,7 @@ def sheet(
 
 
 @router.post("/{delivery}/given", openapi_extra=body_of("given", examples.GIVEN), response_model_exclude_none=True)
-def given(delivery: str, body: Json, caller: Hub, room: Room) -> DeliveryView:
+def given(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> DeliveryView:
     """Record that it was given: when, to whom, and the agency's reference. She must have agreed at that time."""
     done = by_hand.given(room, delivery, contract.check("given", body.document), caller)
     with room.store.begin() as tx:
@@ -73,7 +76,7 @@ def given(delivery: str, body: Json, caller: Hub, room: Room) -> DeliveryView:
 
 
 @router.post("/{delivery}/status", openapi_extra=body_of("answer", examples.ANSWER), response_model_exclude_none=True)
-def status(delivery: str, body: Json, caller: Hub, room: Room) -> Answered:
+def status(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> Answered:
     """Record what the agency answered. Before it was given: *declined*, or *withdrawn* if it was never given."""
     found, believed = by_hand.answered(room, delivery, contract.check("answer", body.document), caller)
     with room.store.begin() as tx:

@@ -10,10 +10,11 @@ from gateway.delivery import changes
 from gateway.errors import VersionMissing
 from gateway.policy import contract
 from gateway.store import consents
+from gateway.store.callers import Caller
 from gateway.store.consents import Record, Version
 
 from . import examples, receipt
-from .incoming import Hub, Json, OptionalJson, Room
+from .incoming import Json, MayReadConsents, MayWriteConsents, OptionalJson, Room
 from .views import DeliveryView, View, body_of, delivery_views
 
 router = APIRouter(prefix="/v1/consents", tags=["consents"])
@@ -57,7 +58,7 @@ class WithdrawalView(View):
 
 
 @router.post("", status_code=201, openapi_extra=body_of("consent", examples.CONSENT), response_model_exclude_none=True)
-def record(body: Json, caller: Hub, room: Room, response: Response) -> ConsentView:
+def record(caller: MayWriteConsents, body: Json, room: Room, response: Response) -> ConsentView:
     """Record what a woman agreed to: who may be given what, for which purposes, until when."""
     document = contract.check("consent", body.document)
     with room.store.begin() as tx:
@@ -67,7 +68,7 @@ def record(body: Json, caller: Hub, room: Room, response: Response) -> ConsentVi
 
 
 @router.get("/{consent}", response_model_exclude_none=True, response_model=ConsentView)
-def read(consent: Id, caller: Hub, room: Room, request: Request, response: Response) -> Any:
+def read(caller: MayReadConsents, consent: Id, room: Room, request: Request, response: Response) -> Any:
     """The present version and its receipt: JSON, or with ``Accept: text/html`` the page she can be handed."""
     stored, told = _read(consent, caller, room)
     if "text/html" in request.headers.get("accept", ""):
@@ -76,13 +77,13 @@ def read(consent: Id, caller: Hub, room: Room, request: Request, response: Respo
 
 
 @router.get("/{consent}/receipt", response_class=Response, responses={200: {"content": {"text/html": {}}}})
-def printable(consent: Id, caller: Hub, room: Room) -> Response:
+def printable(caller: MayReadConsents, consent: Id, room: Room) -> Response:
     """The receipt as a page in plain words, to read or to print: who may be told what, and how to change her mind."""
     return receipt.page(*_read(consent, caller, room))
 
 
 @router.get("/{consent}/versions")
-def versions(consent: Id, caller: Hub, room: Room) -> VersionsView:
+def versions(caller: MayReadConsents, consent: Id, room: Room) -> VersionsView:
     """Every version, oldest first: granted, narrowed, widened, renewed, withdrawn, expired."""
     _, told = _read(consent, caller, room)
     return VersionsView(
@@ -101,9 +102,9 @@ def versions(consent: Id, caller: Hub, room: Room) -> VersionsView:
     response_model_exclude_none=True,
 )
 def change(
+    caller: MayWriteConsents,
     consent: Id,
     body: Json,
-    caller: Hub,
     room: Room,
     response: Response,
     if_match: Annotated[str | None, Header(description="the ETag of the version you have read")] = None,
@@ -126,7 +127,7 @@ def change(
     openapi_extra=body_of("withdrawal", {"recipients": ["glasgow-housing"]}, required=False),
     response_model_exclude_none=True,
 )
-def withdraw(consent: Id, body: OptionalJson, caller: Hub, room: Room) -> WithdrawalView:
+def withdraw(caller: MayWriteConsents, consent: Id, body: OptionalJson, room: Room) -> WithdrawalView:
     """She withdrew: all of it, or, with a body, for one agency or one kind of data. The same again does nothing.
 
     What has not left stops now; agencies that have her referral are told, each by a delivery.
@@ -140,7 +141,7 @@ def withdraw(consent: Id, body: OptionalJson, caller: Hub, room: Room) -> Withdr
     return WithdrawalView(id=consent, withdrawn=stored.withdrawn_at is not None, deliveries=views)
 
 
-def _read(consent: str, caller: Hub, room: Room) -> tuple[Record, list[Version]]:
+def _read(consent: str, caller: Caller, room: Room) -> tuple[Record, list[Version]]:
     with room.store.begin() as tx:
         return consents.get(tx, consent, hub=caller.hub), consents.versions(tx, consent)
 

@@ -8,7 +8,7 @@ from gateway.errors import NotFound
 from gateway.policy.lifecycle import State
 from gateway.store import cursor, deliveries, listings
 
-from .incoming import Hub, Room
+from .incoming import MayReadReferrals, Room
 from .views import DeliveryView, View, delivery_view, delivery_views
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
@@ -21,7 +21,7 @@ class Page(View):
 
 @router.get("", response_model_exclude_none=True)
 def listing(
-    caller: Hub,
+    caller: MayReadReferrals,
     room: Room,
     agency: Annotated[str | None, Query(description="only of this agency")] = None,
     state: Annotated[list[State] | None, Query(description="only in these states; repeat for several")] = None,
@@ -40,7 +40,7 @@ def listing(
 
 
 @router.get("/{delivery}", response_model_exclude_none=True)
-def read(delivery: str, caller: Hub, room: Room) -> DeliveryView:
+def read(caller: MayReadReferrals, delivery: str, room: Room) -> DeliveryView:
     """One delivery."""
     with room.store.begin() as tx:
         found = deliveries.get(tx, delivery)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from gateway.store import events
 
-from .incoming import Hub, Room
+from .incoming import MayReadEvents, Room
 from .views import EventView, View, event_view
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -19,7 +19,7 @@ class Feed(View):
 
 @router.get("", response_model_exclude_none=True)
 def follow(
-    caller: Hub,
+    caller: MayReadEvents,
     room: Room,
     after: Annotated[
         int, Query(ge=0, le=2**62, description="the ``next`` of the last answer; 0 for the beginning")

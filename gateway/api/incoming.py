@@ -1,19 +1,21 @@
 """What every route needs of a request: who is calling, and what the body says."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import OAuth2, OAuthFlowClientCredentials, OAuthFlows
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 
 from gateway.delivery.room import PostRoom
-from gateway.errors import Malformed, Unauthenticated, UnsupportedMedia
-from gateway.store import callers
+from gateway.errors import Malformed, ScopeMissing, Unauthenticated, UnsupportedMedia
+from gateway.policy.scopes import MEANINGS, Scope
 from gateway.store.callers import Caller
-from gateway.vault import fingerprint
+
+from .door import TheDoor
 
 
 async def post_room(request: Request) -> PostRoom:
@@ -23,34 +25,45 @@ async def post_room(request: Request) -> PostRoom:
 
 Room = Annotated[PostRoom, Depends(post_room)]
 
-BELIEVED = 1.0  # seconds; a revoked key works no longer than this
+
+class Authenticated(SecurityBase):
+    """The hub that calls, by its API key or an access token that is for what the route does.
+
+    Raises Unauthenticated, ScopeMissing, TooMany. A route declares its scope by one of the types below, before
+    anything else: nothing is read of a request, nor said about it, before it is known who calls.
+    """
+
+    model = OAuth2(
+        description="An access token, or an API key in its place: Authorization: Bearer gw_…",
+        flows=OAuthFlows(
+            clientCredentials=OAuthFlowClientCredentials(
+                tokenUrl="/v1/token", scopes={str(scope): meaning for scope, meaning in MEANINGS.items()}
+            )
+        ),
+    )
+    scheme_name = "hub"
+
+    async def __call__(self, request: Request, door: TheDoor, wanted: SecurityScopes) -> Caller:
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated("Send your hub's API key or an access token: Authorization: Bearer …")
+        caller = await door.caller(request, secret.strip())
+        for scope in wanted.scopes:
+            if scope not in caller.scopes:
+                raise ScopeMissing(scope)
+        return caller
 
 
-async def caller(request: Request, room: Room) -> Caller:
-    """The hub whose API key this is. Raises Unauthenticated. A key that proved good is believed for a second."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret:
-        raise Unauthenticated("Send your hub's API key: Authorization: Bearer gw_…")
-    believed: dict[bytes, tuple[Caller, float]] = request.app.state.believed
-    mark, now = fingerprint(secret.strip()), time.monotonic()
-    known, until = believed.get(mark, (None, 0.0))
-    if known is None or now >= until:
-        known = await run_in_threadpool(_look_up, room, secret.strip())
-        if len(believed) > 1000:
-            believed.clear()
-        believed[mark] = known, now + BELIEVED
-    return known
-
-
-def _look_up(room: PostRoom, secret: str) -> Caller:
-    with room.store.begin() as tx:
-        known = callers.by_key(tx, secret)
-    if known is None:
-        raise Unauthenticated("This API key is not known, or was revoked.")
-    return known
-
-
-Hub = Annotated[Caller, Depends(caller)]
+_authenticated = Authenticated()
+MayWriteReferrals = Annotated[Caller, Security(_authenticated, scopes=[Scope.REFERRALS_WRITE])]
+MayReadReferrals = Annotated[Caller, Security(_authenticated, scopes=[Scope.REFERRALS_READ])]
+MayWriteConsents = Annotated[Caller, Security(_authenticated, scopes=[Scope.CONSENTS_WRITE])]
+MayReadConsents = Annotated[Caller, Security(_authenticated, scopes=[Scope.CONSENTS_READ])]
+MayApprove = Annotated[Caller, Security(_authenticated, scopes=[Scope.APPROVALS])]
+MayDeliverByHand = Annotated[Caller, Security(_authenticated, scopes=[Scope.BY_HAND])]
+MayReadEvents = Annotated[Caller, Security(_authenticated, scopes=[Scope.EVENTS_READ])]
+MayManageWebhooks = Annotated[Caller, Security(_authenticated, scopes=[Scope.WEBHOOKS])]
+MayReadDirectory = Annotated[Caller, Security(_authenticated, scopes=[Scope.DIRECTORY_READ])]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ def response(
 
 
 def of(problem: Problem) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
-    return response(problem.status, problem.slug, problem.title, problem.detail, headers, **problem.extra)
+    return response(problem.status, problem.slug, problem.title, problem.detail, problem.headers, **problem.extra)
 
 
 def install(app: FastAPI) -> None:

@@ -13,7 +13,7 @@ from gateway.policy import contract
 from gateway.store import events, listings, referrals
 
 from . import examples
-from .incoming import Hub, Json, Room
+from .incoming import Json, MayReadReferrals, MayWriteReferrals, Room
 from .views import ReferralView, RouteView, View, body_of, delivery_views, event_view
 
 router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
@@ -45,7 +45,7 @@ def _key(given: str | None) -> str:
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=body_of("referral", examples.REFERRAL))
 async def submit(
-    request: Request, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
+    caller: MayWriteReferrals, request: Request, body: Json, room: Room, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Submit a referral. The same Idempotency-Key with the same body gives the first answer again."""
     with telemetry.span("accept", parent=_trace(request)) as span:
@@ -78,7 +78,7 @@ def _trace(request: Request) -> str | None:
     "/{referral}/contact", openapi_extra=body_of("contact", examples.CONTACT), response_model_exclude_none=True
 )
 def change_contact(
-    referral: str, body: Json, caller: Hub, room: Room, idempotency_key: IdempotencyKey = None
+    caller: MayWriteReferrals, referral: str, body: Json, room: Room, idempotency_key: IdempotencyKey = None
 ) -> ReferralView:
     """How she can be reached safely from now on, as a whole, in each of your referrals about her.
 
@@ -86,11 +86,11 @@ def change_contact(
     """
     contact, key = contract.check("contact", body.document), _key(idempotency_key)
     changes.change_contact(room, referral, caller, contact, key, body.raw)
-    return read(referral, caller, room)
+    return read(caller, referral, room)
 
 
 @router.get("/{referral}", response_model_exclude_none=True)
-def read(referral: str, caller: Hub, room: Room) -> ReferralView:
+def read(caller: MayReadReferrals, referral: str, room: Room) -> ReferralView:
     """How a referral stands at each agency, and its timeline. It does not repeat what it says about her."""
     with room.store.begin() as tx:
         stored = referrals.get(tx, referral, hub=caller.hub)

@@ -11,7 +11,7 @@ from gateway.policy.routing import Wish
 from gateway.store import directory
 
 from . import examples
-from .incoming import Hub, Json, Room
+from .incoming import Json, MayReadDirectory, Room
 from .views import RouteView, View, body_of
 
 router = APIRouter(prefix="/v1", tags=["directory"])
@@ -33,7 +33,7 @@ class Routes(View):
 
 
 @router.get("/areas", response_model_exclude_none=True)
-def areas(caller: Hub, room: Room) -> Areas:
+def areas(caller: MayReadDirectory, room: Room) -> Areas:
     """The hub areas, and how far the roll-out is in each."""
     with room.store.begin() as tx:
         rows = directory.areas(tx)
@@ -46,7 +46,7 @@ def areas(caller: Hub, room: Room) -> Areas:
 
 
 @router.post("/routes", openapi_extra=body_of("route", examples.ROUTE), response_model_exclude_none=True)
-def find(body: Json, caller: Hub, room: Room) -> Routes:
+def find(caller: MayReadDirectory, body: Json, room: Room) -> Routes:
     """Who would take each need, and why; nothing is stored or sent. She still has to agree to whoever it is."""
     asked = contract.check("route", body.document)
     facts = {name: asked[name] for name in ("area", "urgency", "council", "age", "children") if name in asked}

@@ -13,7 +13,7 @@ from gateway.store import webhooks as stored
 from gateway.store.session import Tx
 from gateway.store.webhooks import TEST, Webhook
 
-from .incoming import Hub, Room
+from .incoming import MayManageWebhooks, Room
 from .views import DeliveryView, View, delivery_view
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -103,7 +103,7 @@ def _show(room: PostRoom, found: Webhook, secret: str | None = None) -> WebhookV
 
 
 @router.post("", status_code=201, response_model=Secret, response_model_exclude_none=True)
-def create(body: New, caller: Hub, room: Room, response: Response) -> WebhookView:
+def create(caller: MayManageWebhooks, body: New, room: Room, response: Response) -> WebhookView:
     """Be told of events at *url*, signed with the secret in this answer. It begins with what happens from now on."""
     found, secret = webhooks.create(room, caller, body.url, body.types)
     response.headers["Location"] = f"/v1/webhooks/{found.id}"
@@ -111,38 +111,38 @@ def create(body: New, caller: Hub, room: Room, response: Response) -> WebhookVie
 
 
 @router.get("", response_model_exclude_none=True)
-def listing(caller: Hub, room: Room) -> Webhooks:
+def listing(caller: MayManageWebhooks, room: Room) -> Webhooks:
     """A hub's webhooks, and how each fares."""
     with room.store.begin() as tx:
         return Webhooks(webhooks=[_view(room, tx, found) for found in stored.all_of(tx, caller.hub)])
 
 
 @router.get("/{webhook}", response_model_exclude_none=True)
-def read(webhook: str, caller: Hub, room: Room) -> WebhookView:
+def read(caller: MayManageWebhooks, webhook: str, room: Room) -> WebhookView:
     """One webhook, and how it fares."""
     with room.store.begin() as tx:
         return _view(room, tx, stored.get(tx, webhook, hub=caller.hub))
 
 
 @router.patch("/{webhook}", response_model_exclude_none=True)
-def change(webhook: str, body: Change, caller: Hub, room: Room) -> WebhookView:
+def change(caller: MayManageWebhooks, webhook: str, body: Change, room: Room) -> WebhookView:
     """Another address, other types, off, or on again. What happened while it was off is in the feed only."""
     return _show(room, webhooks.change(room, caller, webhook, body.url, body.types, body.enabled))
 
 
 @router.delete("/{webhook}", status_code=204)
-def remove(webhook: str, caller: Hub, room: Room) -> None:
+def remove(caller: MayManageWebhooks, webhook: str, room: Room) -> None:
     """It is told nothing more."""
     webhooks.remove(room, caller, webhook)
 
 
 @router.post("/{webhook}/rotate", response_model=Secret, response_model_exclude_none=True)
-def rotate(webhook: str, caller: Hub, room: Room) -> WebhookView:
+def rotate(caller: MayManageWebhooks, webhook: str, room: Room) -> WebhookView:
     """A new secret. Until ``old_secret_until`` each message carries a signature of the old one as well."""
     return _show(room, *webhooks.rotate(room, caller, webhook))
 
 
 @router.post("/{webhook}/test", status_code=202)
-def test(webhook: str, caller: Hub, room: Room) -> TestView:
+def test(caller: MayManageWebhooks, webhook: str, room: Room) -> TestView:
     """Send it an event of type ``webhook.test``, whatever types it chose."""
     return TestView(delivery=webhooks.test(room, caller, webhook))

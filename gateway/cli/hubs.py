@@ -1,5 +1,6 @@
 """``gateway hubs``: hubs and their API keys; ``gateway webhooks``: where they are told."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,23 +11,54 @@ from .terminal import AsJson
 hubs = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
 webhooks = typer.Typer(no_args_is_help=True, help="Where hubs are told of events.")
 
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="what it may do; repeat for several; without it, everything")
+]
+Overlap = Annotated[str, typer.Option(help="how long what it replaces still works, such as 24h")]
+
 
 @hubs.command("add")
-def hubs_add(hub: Annotated[str, typer.Argument(help="for example glasgow-hub")]) -> None:
+def hubs_add(
+    hub: Annotated[str, typer.Argument(help="for example glasgow-hub")],
+    scope: Scopes = None,
+    lasting: Annotated[str | None, typer.Option(help="how long it works, such as 90d; without it, until revoked")] = None,
+) -> None:
     """Give a hub an API key. It is shown once."""
     from ..store import callers
 
+    chosen, time = scopes(scope), terminal.duration(lasting, "--lasting") if lasting else None
     with terminal.opened() as room, room.store.begin() as tx:
-        print(callers.add_hub(tx, hub, by=terminal.actor()))
+        print(callers.add_hub(tx, hub, by=terminal.actor(), scopes=chosen, lasting=time))
+
+
+def scopes(words: list[str] | None) -> Sequence[str]:
+    """*words*, if each is a scope; all, if there are none."""
+    from ..policy.scopes import Scope, unknown
+
+    if wrong := unknown(words or []):
+        raise typer.BadParameter(f"there is no scope {wrong[0]}; known are {', '.join(Scope)}", param_hint="--scope")
+    return words or tuple(Scope)
 
 
 @hubs.command("list")
 def hubs_list(as_json: AsJson = False) -> None:
-    """Hubs and the ids of their keys."""
+    """Hubs and the ids of their keys, what each may do, and when it was last used."""
     from ..store import callers
 
     with terminal.opened() as room, room.store.begin() as tx:
         terminal.show(callers.list_hubs(tx), as_json, "hubs")
+
+
+@hubs.command("rotate")
+def hubs_rotate(
+    identifier: Annotated[str, typer.Argument(help="a key's id, from gateway hubs list")], overlap: Overlap = "24h"
+) -> None:
+    """Print a new API key in place of another, for the same scopes. The other one goes on working for a while."""
+    from ..store import callers
+
+    time = terminal.duration(overlap, "--overlap")
+    with terminal.opened() as room, room.store.begin() as tx:
+        print(callers.rotate_key(tx, identifier, time, by=terminal.actor()))
 
 
 @hubs.command("revoke")

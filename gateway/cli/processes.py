@@ -61,7 +61,7 @@ def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> Non
 
 
 def key() -> None:
-    """Print a new master key. Keep it where the database is not: without it nothing can be read."""
+    """Print a new key, for master_key, audit_key or tokens.keys. Keep it where the database is not."""
     from ..vault import generate
 
     print(generate())

@@ -25,6 +25,18 @@ def actor() -> str:
     return f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}"
 
 
+def duration(text: str, option: str) -> timedelta:
+    """A time as in the settings: ``90d``, ``24h``."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ..settings import Duration
+
+    try:
+        return TypeAdapter[timedelta](Duration).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter("give a time such as 90d, 24h or 30m", param_hint=option) from None
+
+
 @contextmanager
 def opened() -> Iterator["PostRoom"]:
     """The configured gateway; its embedded database is started for the command, if it is not running."""
@@ -46,7 +58,7 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def show(rows: Iterable[Mapping[str, Any]], as_json: bool, title: str) -> None:

@@ -1,6 +1,7 @@
 """``gateway up``, and a database for the other commands."""
 
 import fcntl
+import json
 import os
 import secrets
 import signal
@@ -43,6 +44,9 @@ def database(settings: Settings) -> Iterator[Settings]:
             "database_url": postgres.url, "data_folder": folder,
             "master_key": settings.master_key or _kept_key(folder / "master.key"),
             "audit_key": settings.audit_key or _kept_key(folder / "audit.key"),
+            "tokens": settings.tokens.model_copy(
+                update={"keys": settings.tokens.keys or [_kept_key(folder / "token.key")]}
+            ),
         }  # fmt: skip
         yield settings.model_copy(update=complete, deep=False)
 
@@ -69,6 +73,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_DATABASE_URL": settings.database_url,
         "GATEWAY_MASTER_KEY": settings.master_key.get_secret_value(),
         "GATEWAY_AUDIT_KEY": settings.audit_key.get_secret_value(),
+        "GATEWAY_TOKENS__KEYS": json.dumps([key.get_secret_value() for key in settings.tokens.keys]),
         "GATEWAY_HOST": settings.host,
         "GATEWAY_PORT": str(settings.port),
     }

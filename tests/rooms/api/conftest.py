@@ -1,7 +1,8 @@
 """The web process's application, called in this process, on a real database."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +11,11 @@ from starlette.testclient import TestClient
 
 from gateway import app
 from gateway.delivery.room import PostRoom
+from gateway.settings import Settings
 from gateway.store import callers
-from tests.support import consent
+from tests.support import Agencies, consent
+
+Open = Callable[..., TestClient]
 
 
 @dataclass
@@ -39,6 +43,19 @@ class Hub:
 def client(room: PostRoom) -> Iterator[TestClient]:
     with TestClient(app.build(room), base_url="http://127.0.0.1", follow_redirects=False) as opened:
         yield opened  # one event loop for all threads of a test, as in the web process
+
+
+@pytest.fixture
+def process(room: PostRoom, agencies: Agencies) -> Iterator[Open]:
+    """A further web process on the same database, with *changes* to its settings; callers come from *address*."""
+    with ExitStack() as stack:
+
+        def make(address: str = "192.0.2.7", **changes: Any) -> TestClient:
+            changed = replace(room, settings=Settings(**agencies.settings(**changes)))
+            opened = TestClient(app.build(changed), base_url="http://127.0.0.1", client=(address, 4711))
+            return stack.enter_context(opened)
+
+        yield make
 
 
 @pytest.fixture

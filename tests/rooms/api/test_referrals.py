@@ -141,7 +141,7 @@ def test_who_is_calling(hub: Hub) -> None:
     for headers in ({}, {"Authorization": "Basic abc"}, {"Authorization": "Bearer gw_wrong"}):
         answer = hub.client.get("/v1/agencies", headers=headers)
         problem(answer, 401, "unauthenticated")
-        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_a_revoked_key_opens_nothing(hub: Hub, room: Any) -> None:
