@@ -71,7 +71,7 @@ class Agencies:
         quick = {
             "retry": ["0.1s", "0.2s", "0.4s"], "retry_least": "0.1s", "retry_most": "0.5s", "jitter": 0,
             "ask": ["0.1s", "0.2s", "0.4s"], "poll": ["0.2s"], "tick": "0.02s", "lease": "10s",
-            "webhooks": {"allow_private": True, "deadline": "3s"},
+            "webhooks": {"allow_private": True, "deadline": "3s"}, "rates": {"calls_a_minute": 1_000_000},
         }  # fmt: skip
         return {**quick, "agencies": agencies, **changes}
 

@@ -21,7 +21,9 @@ Overlap = Annotated[str, typer.Option(help="how long what it replaces still work
 def hubs_add(
     hub: Annotated[str, typer.Argument(help="for example glasgow-hub")],
     scope: Scopes = None,
-    lasting: Annotated[str | None, typer.Option(help="how long it works, such as 90d; without it, until revoked")] = None,
+    lasting: Annotated[
+        str | None, typer.Option(help="how long it works, such as 90d; without it, until revoked")
+    ] = None,
 ) -> None:
     """Give a hub an API key. It is shown once."""
     from ..store import callers

@@ -97,6 +97,7 @@ def settings(agencies: Agencies, addresses: Mapping[str, str], **changes: Any) -
     quick = {
         "retry": patient, "retry_least": "0.3s", "retry_most": "1s", "ask": patient, "poll": ["0.5s", "1h"],
         "tick": "0.05s", "lease": "2.5s", "webhooks": {"deadline": f"{DEADLINE}s"},
+        "rates": {"calls_a_minute": 1_000_000},
     }  # fmt: skip
     return {**quick, "agencies": configured, **changes}
 

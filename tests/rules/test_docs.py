@@ -12,8 +12,12 @@ from prometheus_client import generate_latest
 
 from gateway import cli, metrics, plugins
 from gateway.api import examples
+from gateway.authentication import Authentication
 from gateway.policy import contract
+from gateway.policy.scopes import MEANINGS
 from gateway.settings import AgencySettings, Settings
+from gateway.store.session import Store
+from gateway.vault import Vault, generate
 
 HOME = Path(__file__).parents[2]
 PAGES = [
@@ -155,3 +159,18 @@ def test_the_hubs_guide_lists_every_event() -> None:
         for name in re.findall(r"`([\w.]+)`", row)
     ]
     assert sorted(listed) == sorted(gateway_schemas.load("event")["properties"]["type"]["enum"])
+
+
+def test_the_hubs_guide_lists_every_scope() -> None:
+    text = (HOME / "docs" / "hubs.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z-]+(?::[a-z]+)?)` \| ([a-z].*) \|$", text, re.MULTILINE)
+    assert listed == [(str(scope), meaning) for scope, meaning in MEANINGS.items()]
+
+
+def test_the_callers_settings_of_the_operations_guide_are_the_defaults(tmp_path: Path) -> None:
+    secret = tmp_path / "token-key"
+    secret.write_text(generate())
+    loaded = Settings(**yaml.safe_load(of_operations("rates").replace("/run/secrets/token-key", str(secret))))
+    assert (loaded.rates, loaded.tokens.lasting) == (Settings().rates, Settings().tokens.lasting)
+    assert loaded.issuer == "https://gateway.example"
+    Authentication(Store("postgresql://", Vault(generate())), loaded)

@@ -8,15 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_client import Changed
+from gateway_client import Changed, Client, ClientCredentials, Forbidden, Unauthenticated
+from gateway_client.__main__ import main as new_key_command
 from gateway_client.answers import Event
 
+from gateway.vault import generate
 from tests.rooms.wire.hostile import always, reply, serving
 from tests.running import Gateway
 from tests.support import HOUSING, consent, referral
 from tests.walks.test_journey import cli
 
 README = Path(__file__).parents[2] / "client" / "README.md"
+
+
+@pytest.fixture
+def more() -> dict[str, Any]:
+    return {"tokens": {"keys": [generate()]}}
 
 
 def examples() -> list[str]:
@@ -42,6 +49,26 @@ def test_the_example_of_the_clients_readme(
     assert walk.hub.withdraw(agreed["id"])["withdrawn"] is True
 
 
+def test_a_client_with_a_key_of_its_own(
+    walk: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GATEWAY_URL", walk.base)
+    assert new_key_command(["new-key", "hub.jwk"]) == 0
+    Path("public.jwk").write_text(capsys.readouterr().out)
+    arguments = ("--public-key", "public.jwk", "--scope", "directory:read")
+    name = cli(walk, "clients", "add", "glasgow-hub", *arguments).stdout.strip()
+    exec("import os\nimport gateway_client as gw\n" + examples()[1].replace("cli_...", name), {})
+    assert HOUSING in capsys.readouterr().out
+    who = ClientCredentials(name, "hub.jwk")
+    with Client(walk.base, who) as hub:
+        with pytest.raises(Forbidden, match="events:read"):
+            hub.events()
+        assert cli(walk, "clients", "revoke", name).returncode == 0
+        with pytest.raises(Unauthenticated):
+            walk.wait("it is shut out", lambda: not hub.agencies(), patience=3)
+
+
 def test_a_hub_is_told_what_it_could_have_asked(walk: Gateway) -> None:
     told: list[Event] = []
     ids: set[str] = set()
@@ -49,7 +76,7 @@ def test_a_hub_is_told_what_it_could_have_asked(walk: Gateway) -> None:
         "remember": told.append,
         "first_time": lambda identifier: not (identifier in ids or ids.add(identifier)),  # type: ignore[func-returns-value]
     }
-    exec("import gateway_client as gw\n" + examples()[1], scope)
+    exec("import gateway_client as gw\n" + examples()[2], scope)
 
     with serving(always(reply(b"", "204 No Content"))) as receiver:
 

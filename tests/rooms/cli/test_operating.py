@@ -1,47 +1,22 @@
 """What an operator types, and what it answers."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from gateway import cli
-from gateway.cli import terminal
 from gateway.delivery import attempt, decisions
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
 from gateway.policy.lifecycle import State
+from tests.rooms.cli.conftest import Operator
 from tests.rooms.delivery.test_attempt import of, submit, work
 from tests.rooms.delivery.test_breaker import rung
 from tests.rooms.delivery.test_replay import dead
 from tests.rooms.delivery.test_standing import changed, closed, today
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies
-
-
-class Operator:
-    """Runs commands in *room*."""
-
-    def __init__(self, room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.room = room
-
-        @contextmanager
-        def opened() -> Iterator[PostRoom]:
-            yield self.room
-
-        monkeypatch.setattr(terminal, "opened", opened)
-        monkeypatch.setenv("COLUMNS", "120")
-
-    def __call__(self, *arguments: str, answer: str = "") -> Result:
-        return CliRunner().invoke(cli.app, arguments, input=answer)
-
-
-@pytest.fixture
-def gateway(room: PostRoom, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    return Operator(room, monkeypatch)
 
 
 def test_a_range_is_shown_asked_about_and_sent(gateway: Operator, room: PostRoom, agencies: Agencies) -> None:
