@@ -13,11 +13,12 @@ from typing import Any
 from uuid import UUID
 
 import celery
-from celery import bootsteps, signals
+from celery import bootsteps, platforms, signals
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 from celery.worker.consumer import Consumer
 from kombu.entity import Queue
+from kombu.transport import memory
 
 from . import ids, logs, telemetry
 from .delivery import alerts, attempt, outbox
@@ -33,6 +34,7 @@ PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
 TELL = 1.0  # seconds between two looks for alerts that are due
 WATCH = 10.0  # seconds between two looks for trouble
+LOOK_UP = 0.1  # seconds after which one that waits for messages looks whether it is told to stop
 JSON = ("application/json", "utf-8")
 HEARTBEAT = 10  # seconds; a broker that misses two is taken to be gone
 AMQP = {
@@ -63,12 +65,14 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         worker_enable_remote_control=False,  # nobody steers a worker through the broker
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
+        worker_timer_precision=LOOK_UP,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=settings.lease.total_seconds(),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # an outage may last for hours
         broker_heartbeat=HEARTBEAT,
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0},  # by a new connection; the rows do the rest
+        broker_transport=None if durable else f"{__name__}:Doorbell",
         broker_transport_options=AMQP if durable else {"polling_interval": 0.02},
     )
 
@@ -89,6 +93,13 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
     app.steps["worker"].add(_clock(room, ring, nudge))
     app.steps["worker"].add(_watch(room))
     return app
+
+
+class Doorbell(memory.Transport):  # type: ignore[misc]  # kombu has no types
+    """The memory broker. Celery waits two seconds for a message, twice when it is told to stop; this one looks up sooner."""
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        super().drain_events(connection, LOOK_UP)
 
 
 def bell(app: celery.Celery) -> outbox.Bell:
@@ -218,6 +229,14 @@ def _survive(work: Callable[..., int | None], *args: Any, doing: str = "tick") -
     return 0
 
 
+class Discreet(Worker):  # type: ignore[misc]  # celery has no types
+    """Deaf to the signals at which Celery prints what its threads hold, or opens a debugger."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        super().install_platform_tweaks(worker)
+        platforms.signals.ignore("SIGUSR1", "SIGUSR2")
+
+
 def run(settings: Settings) -> None:
     """Deliver until told to stop (SIGTERM): what is in flight is finished, nothing new is taken."""
     signals.setup_logging.connect(lambda **_: logs.configure(settings.log_level), weak=False)
@@ -226,7 +245,7 @@ def run(settings: Settings) -> None:
     room = open_room(settings)
     try:
         app = build(settings, room)
-        Worker(app=app, quiet=True, loglevel=settings.log_level, without_gossip=True, without_mingle=True).start()
+        Discreet(app=app, quiet=True, loglevel=settings.log_level, without_gossip=True, without_mingle=True).start()
     finally:
         room.store.close()
         telemetry.stop()

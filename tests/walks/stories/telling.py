@@ -78,11 +78,15 @@ class Told:
 
 @dataclass(frozen=True)
 class Held:
-    """What an agency holds of her: its word for how it stands, texts that are in it, and texts that are not."""
+    """What an agency holds of her: its word for how it stands, texts that are in it, and texts that are not.
+
+    *times*: how often it was handed over.
+    """
 
     status: Status = Status.SENT
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    times: int = 1
 
 
 TAKEN_BACK = Held(Status.WITHDRAWN)
@@ -222,7 +226,7 @@ def check_case(agency: str, case: Case | None, held: Held | None) -> None:
         assert case is None, f"{agency} has it"
         return
     assert case is not None, f"{agency} never had it"
-    assert (case.status, case.times) == (held.status, 1), agency
+    assert (case.status, case.times) == (held.status, held.times), agency
     document = json.dumps(case.document, ensure_ascii=False, default=str)
     assert held.status is not Status.WITHDRAWN or case.document is None, f"{agency} keeps something"
     for text in held.has:
