@@ -76,6 +76,9 @@ def _signing_key(value: SecretStr) -> SecretStr:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Kept = Annotated[
+    Duration, Field(ge=timedelta(days=1))
+]  # what is counted and linked by the clock must not go before that
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Token = Annotated[Secret, Field(min_length=16)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -84,6 +87,9 @@ BY_HAND = "by-hand"  # the adapter that is built in: none
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 AREAS: tuple[Area, ...] = get_args(Area)
 Urgency = Literal["routine", "urgent", "asap", "stat"]
+
+
+MasterVersion = Annotated[int, Field(ge=1, le=255)]  # it is one byte of what it wraps
 
 
 class AgencySettings(BaseModel):
@@ -186,6 +192,22 @@ class RateSettings(BaseModel):
     failures_a_minute: int = Field(20, ge=1)  # wrong credentials from one address
 
 
+class RetentionSettings(BaseModel):
+    """How long what is over is kept, from the last that happened to it; then it is erased, and only counts stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ended: Kept = timedelta(days=365)  # every agency is done with it: she may come back, complain, or ask to see it
+    open: Kept = timedelta(days=730)  # an agency has it and never said that it is done: longer than a case takes
+    undelivered: Kept = timedelta(days=90)  # no agency ever had it: long enough to ask why
+    consents: Kept = timedelta(days=365)  # over, and nothing rests on them: they show that she had agreed
+    contacts: Kept = timedelta(days=30)  # former contact details: until every agency that had them was told
+    callbacks: Kept = timedelta(days=30)  # ids of agencies' callbacks, so that none counts twice
+    idempotency: Kept = timedelta(days=30)  # hubs' keys: a hub repeats a request within hours
+    webhooks: Kept = timedelta(days=30)  # what hubs' webhooks were told
+    events: Kept = timedelta(days=365)  # hubs' feeds: ids and codes
+
+
 class HubSettings(BaseModel):
     """What one hub may do beyond the usual."""
 
@@ -204,7 +226,10 @@ class Settings(BaseSettings):
     database_url: str | None = None  # none: the embedded default starts a private PostgreSQL
     broker_url: str = "memory://"  # the doorbell; memory is enough inside one delivery process
     broker_queue: str = "deliveries"  # so that several gateways can share a broker
-    master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key
+    master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key; the same as master_keys: {1: ...}
+    master_keys: dict[MasterVersion, Secret] = {}  # several, by version; the highest wraps what is new
+    wrap_with: MasterVersion | None = None  # a lower version, while not every process has the highest yet
+    key_service: str | None = None  # the entry point of a KMS; it unwraps master keys that are given as kms:BASE64
     audit_key: Secret | None = None  # base64 of 32 bytes; signs checkpoints of the audit; none: nothing is signed
     audit_every: Duration = timedelta(hours=1)  # how often one is signed, if anything happened
     audit_file: Path | None = None  # where each is written too, best on another machine's disk
@@ -226,6 +251,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
 
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     adapter_hashes: dict[str, str] = {}  # {adapter: sha256:…} from gateway adapters; then no other version is loaded
     threads: int = Field(16, ge=1, le=256)  # attempts at once in one delivery process
@@ -250,6 +276,12 @@ class Settings(BaseSettings):
     def issuer(self) -> str:
         """The issuer of access tokens."""
         return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def masters(self) -> dict[int, str]:
+        """The master keys by version; none: the embedded default makes one."""
+        given = {1: self.master_key, **self.master_keys} if self.master_key else self.master_keys
+        return {version: secret.get_secret_value() for version, secret in given.items()}
 
     @classmethod
     def settings_customise_sources(
@@ -288,6 +320,8 @@ def load(**overrides: Any) -> Settings:
     for name, deadline in {**deadlines, "webhooks": settings.webhooks.deadline}.items():
         if deadline >= settings.lease:
             raise Misconfigured(f"setting {name}.deadline: must be under lease ({settings.lease.seconds} s)")
+    if settings.master_key and settings.master_keys.get(1, settings.master_key) != settings.master_key:
+        raise Misconfigured("setting master_keys.1: is another key than master_key: give one of them")
     for name, agency in settings.agencies.items():
         if agency.calls_a_minute and settings.lease < MINUTE:  # a call whose worker died counts until its lease ends
             raise Misconfigured(f"setting lease: must be 60s or more, because agencies.{name} has calls_a_minute")

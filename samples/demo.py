@@ -29,14 +29,13 @@ from gateway_social_security import simulator as social_security
 from rich.console import Console
 from rich.table import Table
 
-from gateway import embedded, logs, settings
+from gateway import embedded, logs, settings, vault
 from gateway.embedded.default import default_folder
 from gateway.errors import GatewayError
 from gateway.policy import hsds
 from gateway.policy.places import Phase
 from gateway.store import callers, directory
 from gateway.store.session import Store
-from gateway.vault import Vault
 
 from .load import Sample, load
 
@@ -196,8 +195,7 @@ def set_up(ready: settings.Settings) -> dict[str, str]:
     """The directory of the samples, every area switched on; an API key for each hub, new at every start."""
     wanted = hsds.read(json.loads(DIRECTORY.read_text("utf-8")))
     assert ready.database_url is not None
-    assert ready.master_key is not None
-    store = Store(ready.database_url, Vault(ready.master_key.get_secret_value()), 2).open()
+    store = Store(ready.database_url, vault.of(ready), 2).open()
     with contextlib.closing(store), store.begin() as tx:
         found = directory.changes(directory.lock(tx), wanted.services, sorted(wanted.agencies))
         directory.apply(tx, found, by="demo")

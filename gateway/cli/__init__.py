@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfigured, NotFound
-from . import admins, agencies, audit, clients, deliveries, directory, hubs, processes, reports
+from . import admins, agencies, audit, backups, clients, deliveries, directory, hubs, keys, processes, records, reports
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The referral gateway."
@@ -16,11 +16,13 @@ app = typer.Typer(
 for command in (
     processes.up, processes.serve, processes.worker, processes.migrate, processes.key, agencies.agencies,
     agencies.adapters, deliveries.tasks, agencies.pause, agencies.resume, reports.metrics, reports.doctor,
+    records.erase, records.retention, backups.backup, backups.restore,
 ):  # fmt: skip
     app.command()(command)
 for name, noun in (
     ("deliveries", deliveries.app), ("hubs", hubs.hubs), ("clients", clients.app), ("webhooks", hubs.webhooks), ("admins", admins.app),
     ("audit", audit.app), ("report", reports.app), ("directory", directory.app), ("areas", directory.areas),
+    ("keys", keys.keys),
 ):  # fmt: skip
     app.add_typer(noun, name=name)
 

@@ -39,8 +39,8 @@ def _production() -> Any:
     from ..store import schema
 
     loaded = settings.load()
-    for name in ("database_url", "master_key"):
-        if getattr(loaded, name) is None:
+    for name, given in (("database_url", loaded.database_url), ("master_key", loaded.masters)):
+        if not given:
             raise Misconfigured(
                 f"setting {name}: set GATEWAY_{name.upper()}, or run gateway up for the embedded default"
             )

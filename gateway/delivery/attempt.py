@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -36,11 +36,15 @@ AREA_OFF_AGAIN = timedelta(minutes=5)  # when it is looked at again; switching t
 
 @dataclass(frozen=True)
 class Parcel:
-    """A referral that is still sealed, and what of it the agency may be given. *sent*: the one that it updates."""
+    """A referral that is still sealed, and what of it the agency may be given. *sent*: the one that it updates.
+
+    *places*: of what it is given, once the request is made.
+    """
 
     referral: SealedReferral
     permission: Grant
     sent: sdk.Sent | None = None
+    places: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Send:
                 return adapter.withdraw(content)
         whole, granted = content.referral.open(room.store.vault), content.permission
         data = minimise.keep(whole, self.agency.name, adapter.needs, granted.categories)
+        content.places.extend(minimise.places(data))
         sent = content.sent
         key, at = (sent.delivery_key, sent.submitted_at) if sent else (self.delivery.id, self.delivery.created_at)
         referral = sdk.Referral(key, at, data, adapter.needs, granted.basis)
@@ -113,8 +118,9 @@ def _carry_out(room: PostRoom, stage: Send | Ask, began: float, span: telemetry.
     trace.tell(span, stage.agency, result)
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
-        referral = stage.content.referral if isinstance(stage.content, Parcel) else None
-        settling = partial(settle.outcome, room, stage.delivery, stage.agency, result, seconds, referral)
+        parcel = stage.content if isinstance(stage.content, Parcel) else None
+        carried = (parcel.referral, parcel.places) if parcel else (None, [])
+        settling = partial(settle.outcome, room, stage.delivery, stage.agency, result, seconds, *carried)
     else:
         assert not isinstance(result, sdk.Delivered | sdk.Refused | settle.Unmade)
         settling = partial(settle.answer, room, stage.delivery, stage.agency, result, seconds)

@@ -16,7 +16,7 @@ def take_back(tx: Tx, delivery: Delivery, *, by: str) -> None:
     for one in (first, *followers):
         if one.kind != "withdrawal" and (one.state in NOT_LEFT or unopened(one)):
             deliveries.move(tx, one, Move.WITHDRAW, by=by, code="consent_withdrawn", status=Status.WITHDRAWN)
-    if not _may_have_it(first) or _leaving(followers):
+    if not may_have_it(first) or _leaving(followers):
         return
     if first.state not in NOT_LEFT and first.status not in FINAL:
         deliveries.set_status(tx, first, Status.CANCELLATION_REQUESTED, reason=None, at=tx.now(), by=by)
@@ -29,7 +29,7 @@ def bring_up_to_date(tx: Tx, delivery: Delivery) -> None:
     for one in (first, *followers):
         if one.state is State.QUEUED and one.kind != "withdrawal":  # who holds it may have read what was
             deliveries.put_move(tx, one, Move.DEFER, due_at=tx.now())
-    if _may_have_it(first) and not _leaving(followers):
+    if may_have_it(first) and not _leaving(followers):
         _queue(tx, first, "update")
 
 
@@ -38,7 +38,8 @@ def unopened(delivery: Delivery) -> bool:
     return delivery.state is State.TASK and delivery.seen_at is None
 
 
-def _may_have_it(first: Delivery) -> bool:
+def may_have_it(first: Delivery) -> bool:
+    """Whether the agency of a referral's delivery has it, or may, and has not taken a withdrawal of it."""
     opened = first.state is State.TASK and not unopened(first)
     return (first.may_be_there or opened) and first.status is not Status.WITHDRAWN
 

@@ -13,6 +13,7 @@ OWN = {
     "consent_withdrawn": "she withdrew her consent before it was sent",
     "consent_expired": "her consent ended before it was sent",
     "consent_missing": "her consent does not cover what the agency needs now",
+    "erased": "it was erased: nothing of it is kept, and nothing more is sent",
     "area_off": "the roll-out in its area was switched off: it waits until the area is switched on",
     "late": "it waits for a person longer than it should: open its sheet and give it to the agency",
     "given_without_consent": "it was given by hand although she did not agree then: it is taken back",

@@ -7,15 +7,15 @@ from datetime import datetime
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from gateway import hub, plugins
+from gateway import hub, plugins, vault
 from gateway.errors import Misconfigured
 from gateway.notary import Notary
 from gateway.plugins import Agency
 from gateway.policy.retry import Schedule, next_time
 from gateway.settings import AgencySettings, Settings
+from gateway.store import keys
 from gateway.store.session import Store
 from gateway.store.webhooks import Webhook
-from gateway.vault import Vault
 from gateway.wire import Target
 
 QUICK = 0.25  # seconds
@@ -104,10 +104,8 @@ class PostRoom:
 def open_room(settings: Settings) -> PostRoom:
     """The database and the agencies of complete *settings*; close its store at the end. Raises Misconfigured."""
     assert settings.database_url is not None
-    assert settings.master_key is not None
     agencies = plugins.load(settings)
-    vault = Vault(settings.master_key.get_secret_value())
-    room = PostRoom(Store(settings.database_url, vault, settings.pool), agencies, settings)
+    room = PostRoom(Store(settings.database_url, vault.of(settings), settings.pool), agencies, settings)
     assert room.notary or not settings.audit_key  # a wrong key is found now
     if settings.audit_file:
         try:
@@ -115,4 +113,9 @@ def open_room(settings: Settings) -> PostRoom:
         except OSError as error:
             raise Misconfigured(f"setting audit_file: {settings.audit_file}: {error.strerror}") from None
     room.store.open()
+    try:
+        keys.match(room.store)
+    except Misconfigured:
+        room.store.close()
+        raise
     return room

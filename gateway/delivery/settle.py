@@ -1,5 +1,6 @@
 """Outcome in, move out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from gateway.store import attempts, deliveries, health
 from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
+from gateway.vault import DataKey
 
 from . import alerts, behind, codes, feedback, permission, webhooks
 from .room import PostRoom
@@ -48,29 +50,32 @@ def outcome(
     result: sdk.Outcome | Unmade,
     seconds: float,
     referral: SealedReferral | None = None,
+    places: Sequence[str] = (),
 ) -> None:
-    """Record what an attempt came to and move the delivery on. *referral*: what it carried, if it did.
+    """Record what an attempt came to and move the delivery on. *referral*, *places*: what it carried, if it did.
 
     The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
     answer about that very delivery still counts; anything else is only noted.
     """
-    made = Attempt("send", *told(agency, result), seconds)
-    if not _simply_delivered(room, sent, agency, result, made, referral):
+    key = referral.key(room.store.vault) if referral and places else None
+    fields = deliveries.seal_fields(key, sent, places) if key else None
+    made = Attempt("send", *told(agency, result), seconds, sent.attempts, fields)
+    if not _simply_delivered(room, sent, agency, result, made, key):
         _move_on(room, sent, agency, result, made)
     log.info("attempt", delivery=sent.id, agency=agency.name, outcome=made.outcome, code=made.code)
 
 
 def _simply_delivered(
-    room: PostRoom, sent: Delivery, agency: Agency, result: object, made: Attempt, referral: SealedReferral | None
+    room: PostRoom, sent: Delivery, agency: Agency, result: object, made: Attempt, key: DataKey | None
 ) -> bool:
     """Settle the common case in one statement: it was delivered, and nothing happened meanwhile. False: not so."""
-    if not (isinstance(result, sdk.Delivered) and referral and sent.status is sdk.Status.RECEIVED) or sent.of:
+    if not (isinstance(result, sdk.Delivered) and key and sent.status is sdk.Status.RECEIVED) or sent.of:
         return False
     with room.store.single() as tx:
         due = room.poll_at(agency, 0, sent.created_at, sent.updated_at + timedelta(seconds=made.seconds))
         moving = deliveries.put_move(
             tx, sent, Move.DELIVER, status=sdk.Status.SENT, due_at=due,
-            reference=result.reference, key=referral.key(tx.vault), after_attempt=made,
+            reference=result.reference, key=key, after_attempt=made,
         )  # fmt: skip
     return moving.result() is not None
 

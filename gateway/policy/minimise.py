@@ -30,6 +30,16 @@ def missing_needs(referral: Mapping[str, Any], agency: str, needs: Needs) -> tup
     return tuple(pointer for pointer in needs.required if not _holds(kept, pointer.strip("/").split("/")))
 
 
+def places(data: Mapping[str, Any], at: str = "") -> list[str]:
+    """The places that *data* fills, as pointers, each once: what was given, without the values."""
+    found: dict[str, None] = {}
+    for name, value in data.items():
+        for item in value if isinstance(value, list) else [value]:
+            place = f"{at}/{name}/*" if isinstance(value, list) else f"{at}/{name}"
+            found |= dict.fromkeys(places(item, place) if isinstance(item, Mapping) else [place])
+    return list(found)
+
+
 def _holds(data: Any, parts: list[str]) -> bool:
     """Whether there is anything at the place *parts* of *data*."""
     for index, part in enumerate(parts):

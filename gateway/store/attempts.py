@@ -43,8 +43,8 @@ class Look:
 
 
 LOOK = """
-SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
-    consents.hub AS c_hub, consents.data_key AS c_data_key, consents.document AS c_document,
+SELECT deliveries.*, referrals.consent, referral_key.wrapped AS data_key, referrals.payload,
+    consents.hub AS c_hub, consent_key.wrapped AS c_data_key, consents.document AS c_document,
     consents.version AS c_version, consents.basis AS c_basis, consents.recorded_with AS c_recorded_with,
     consents.created_at AS c_created_at, consents.approved_at AS c_approved_at, consents.withdrawn_at AS c_withdrawn_at,
     clock_timestamp() AS c_read_at,
@@ -52,6 +52,8 @@ SELECT deliveries.*, referrals.consent, referrals.data_key, referrals.payload,
     EXISTS (SELECT FROM areas WHERE name = referrals.area AND phase = 'planned') AS area_off
 FROM deliveries
     LEFT JOIN referrals ON referrals.id = deliveries.referral LEFT JOIN consents ON consents.id = referrals.consent
+    LEFT JOIN data_keys AS referral_key ON referral_key.record = referrals.id
+    LEFT JOIN data_keys AS consent_key ON consent_key.record = consents.id
     LEFT JOIN agency_health ON agency_health.agency = deliveries.agency
 WHERE deliveries.id = %(id)s AND token = %(token)s
 """
@@ -86,8 +88,8 @@ class Settling:
 def note(tx: Tx, sent: Delivery, attempt: Attempt) -> Settling:
     """Keep what an attempt came to, and lock the delivery, after the referral that it follows."""
     tx.put(
-        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited) "
-        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, %(waited)s)",
+        "INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited, number, fields) "
+        "VALUES (%(id)s, %(agency)s, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, %(waited)s, %(number)s, %(fields)s)",
         {"id": sent.id, "agency": sent.agency, "waited": sent.waited, **vars(attempt)},
     )
     if sent.of:

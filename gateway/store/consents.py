@@ -7,16 +7,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.policy import consent
 from gateway.policy.changes import Kind, next_end
 from gateway.policy.consent import Basis
-from gateway.vault import DataKey, Vault
+from gateway.vault import Vault
 
-from . import audit
+from . import audit, keys
 from .session import Tx
 
 PREFIXES = {Basis.CONSENT: "con", Basis.VITAL_INTERESTS: "bas", Basis.SAFEGUARDING: "bas"}
@@ -67,8 +67,9 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str, key: str = "") -> str
     sealed = data_key.seal(json.dumps(document).encode(), _where(identifier, 1))
     tx.put(
         "WITH recorded AS ("
-        "  INSERT INTO consents (id, hub, subject_index, data_key, document, basis, recorded_with, look_at) "
-        "  VALUES (%(id)s, %(hub)s, %(subject)s, %(key)s, %(document)s, %(basis)s, %(with)s, %(look_at)s)) "
+        "  INSERT INTO consents (id, hub, subject_index, document, basis, recorded_with, look_at) "
+        "  VALUES (%(id)s, %(hub)s, %(subject)s, %(document)s, %(basis)s, %(with)s, %(look_at)s)), "
+        "keyed AS (INSERT INTO data_keys (record, wrapped) VALUES (%(id)s, %(key)s)) "
         "INSERT INTO consent_versions (consent, version, kind, document) VALUES (%(id)s, 1, %(kind)s, %(document)s)",
         {
             "id": identifier, "hub": hub, "subject": tx.vault.blind("subject", f"{hub}:{document['subject']}"),
@@ -79,6 +80,11 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str, key: str = "") -> str
     action = "consent.record" if basis is Basis.CONSENT else "lawful-basis.record"
     audit.write(tx, f"hub:{hub}", action, identifier, **({} if basis is Basis.CONSENT else {"basis": basis}))
     return identifier
+
+
+SEALED: LiteralString = (
+    "SELECT consents.*, wrapped AS data_key, clock_timestamp() AS read_at FROM consents JOIN data_keys ON record = id "
+)
 
 
 def get(tx: Tx, identifier: str, *, hub: str) -> Record:
@@ -93,7 +99,7 @@ def get_all(tx: Tx, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
     """Those of *wanted*, ``(id, hub)``, that there are. Held against change until the transaction ends."""
     pairs = set(wanted)
     rows = tx.all(
-        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = ANY(%(ids)s) ORDER BY id FOR SHARE",
+        SEALED + "WHERE id = ANY(%(ids)s) ORDER BY id FOR SHARE OF consents",
         {"ids": [identifier for identifier, _ in pairs]},
     )
     return {(row["id"], row["hub"]): open_row(tx.vault, row) for row in rows if (row["id"], row["hub"]) in pairs}
@@ -102,7 +108,7 @@ def get_all(tx: Tx, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
 def lock(tx: Tx, identifier: str, *, hub: str) -> Record:
     """The record, to change it. Raises NotFound."""
     row = tx.one(
-        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE id = %(id)s AND hub = %(hub)s FOR UPDATE",
+        SEALED + "WHERE id = %(id)s AND hub = %(hub)s FOR UPDATE OF consents",
         {"id": identifier, "hub": hub},
     )
     if row is None:
@@ -113,8 +119,8 @@ def lock(tx: Tx, identifier: str, *, hub: str) -> Record:
 def due(tx: Tx, most: int = 100) -> list[Record]:
     """Those of which something ended since the clock looked last, locked."""
     rows = tx.all(
-        "SELECT *, clock_timestamp() AS read_at FROM consents WHERE look_at <= clock_timestamp() "
-        "ORDER BY look_at LIMIT %(most)s FOR UPDATE SKIP LOCKED",
+        SEALED
+        + "WHERE look_at <= clock_timestamp() ORDER BY look_at LIMIT %(most)s FOR UPDATE OF consents SKIP LOCKED",
         {"most": most},
     )
     return [open_row(tx.vault, row) for row in rows]
@@ -137,7 +143,7 @@ def unknown(identifier: str) -> NotFound:
 def add_version(tx: Tx, record: Record, kind: Kind, document: Mapping[str, Any], *, by: str) -> Record:
     """A new version of a locked *record*. Returns the record as it stands now."""
     number = record.version + 1
-    sealed = _key(tx, record.id).seal(json.dumps(document).encode(), _where(record.id, number))
+    sealed = keys.of(tx, record.id).seal(json.dumps(document).encode(), _where(record.id, number))
     alive = kind not in (Kind.WITHDRAWN, Kind.EXPIRED)
     row = tx.one(
         "WITH added AS (INSERT INTO consent_versions (consent, version, kind, document) "
@@ -145,7 +151,7 @@ def add_version(tx: Tx, record: Record, kind: Kind, document: Mapping[str, Any],
         "UPDATE consents SET version = %(version)s, document = %(document)s, look_at = %(look_at)s, "
         "  withdrawn_at = CASE WHEN %(kind)s = 'withdrawn' THEN clock_timestamp() ELSE withdrawn_at END, "
         "  approved_at = CASE WHEN %(kind)s = 'approved' THEN clock_timestamp() ELSE approved_at END "
-        "WHERE id = %(id)s RETURNING *, clock_timestamp() AS read_at",
+        "FROM data_keys WHERE id = %(id)s AND record = id RETURNING consents.*, wrapped AS data_key, clock_timestamp() AS read_at",
         {
             "id": record.id, "version": number, "kind": kind, "document": sealed,
             "look_at": next_end(consent.parse(document), record.read_at) if alive else None,
@@ -167,7 +173,7 @@ def look_again(tx: Tx, record: Record) -> None:
 
 def versions(tx: Tx, identifier: str) -> list[Version]:
     """Every version, oldest first."""
-    key = _key(tx, identifier)
+    key = keys.of(tx, identifier)
     rows = tx.all(
         "SELECT version, kind, recorded_at, document FROM consent_versions WHERE consent = %(id)s ORDER BY version",
         {"id": identifier},
@@ -179,9 +185,3 @@ def versions(tx: Tx, identifier: str) -> list[Version]:
         )
         for row in rows
     ]  # fmt: skip
-
-
-def _key(tx: Tx, identifier: str) -> DataKey:
-    row = tx.one("SELECT data_key FROM consents WHERE id = %(id)s", {"id": identifier})
-    assert row is not None, "versions are of stored records"
-    return tx.vault.key(row["data_key"], identifier)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from gateway_sdk import Status
 
@@ -13,7 +13,7 @@ from gateway.errors import KeyReused, NotFound
 from gateway.policy.lifecycle import State
 from gateway.vault import DataKey, Vault
 
-from . import audit
+from . import audit, keys
 from .session import Tx
 
 
@@ -71,9 +71,11 @@ WITH new AS (
     INSERT INTO idempotency (hub, key, body_index, referral) SELECT hub, key, body, id FROM new ORDER BY hub, key
     ON CONFLICT DO NOTHING RETURNING referral
 ), taken AS (
-    INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload)
-    SELECT id, hub, consent, subject, area, urgency, data_key, payload FROM new JOIN first ON first.referral = new.id
+    INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, payload)
+    SELECT id, hub, consent, subject, area, urgency, payload FROM new JOIN first ON first.referral = new.id
     RETURNING id, hub, created_at
+), keyed AS (
+    INSERT INTO data_keys (record, wrapped) SELECT id, data_key FROM new JOIN first ON first.referral = new.id
 ), queued AS (
     INSERT INTO deliveries (id, referral, hub, agency, purpose, route, traceparent, kind, state, status, due_at)
     SELECT asked.id, taken.id, hub, agency, purpose, route, traceparent, 'referral', %(waiting)s, %(received)s, now()
@@ -163,15 +165,17 @@ def _body_index(tx: Tx, body: bytes) -> bytes:
 def get(tx: Tx, identifier: str, *, hub: str) -> Record:
     """Raises NotFound, also when it is another hub's."""
     row = tx.one(
-        "SELECT id, hub, consent, area, urgency, created_at FROM referrals WHERE id = %(id)s AND hub = %(hub)s",
+        "SELECT id, hub, consent, area, urgency, created_at, erased_at FROM referrals WHERE id = %(id)s AND hub = %(hub)s",
         {"id": identifier, "hub": hub},
     )
     if row is None:
-        raise _unknown(identifier)
+        raise unknown(identifier)
+    if erased_at := row.pop("erased_at"):
+        raise NotFound(f"{identifier} was erased on {erased_at:%-d %B %Y}")
     return Record(**row)
 
 
-def _unknown(identifier: str) -> NotFound:
+def unknown(identifier: str) -> NotFound:
     return NotFound(
         f"there is no referral {identifier}" if ids.valid(identifier, "ref") else "that is not a referral's id"
     )
@@ -190,7 +194,7 @@ class SealedReferral:
 
     id: str
     consent: str
-    data_key: bytes
+    data_key: bytes | None  # wrapped
     payload: bytes
 
     def key(self, vault: Vault) -> DataKey:
@@ -203,18 +207,21 @@ class SealedReferral:
         return whole
 
 
+SEALED: LiteralString = (
+    "SELECT id, consent, wrapped AS data_key, payload FROM referrals LEFT JOIN data_keys ON record = id "
+)
+
+
 def sealed(tx: Tx, identifier: str) -> SealedReferral:
     """The referral that a delivery belongs to."""
-    row = tx.one("SELECT id, consent, data_key, payload FROM referrals WHERE id = %(id)s", {"id": identifier})
+    row = tx.one(SEALED + "WHERE id = %(id)s", {"id": identifier})
     assert row is not None, "deliveries refer to stored referrals"
     return SealedReferral(**row)
 
 
 def key(tx: Tx, identifier: str) -> DataKey:
     """The data key of a referral, for what is sealed beside it (an agency's reference)."""
-    row = tx.one("SELECT data_key FROM referrals WHERE id = %(id)s", {"id": identifier})
-    assert row is not None, "deliveries refer to stored referrals"
-    return tx.vault.key(row["data_key"], identifier)
+    return keys.of(tx, identifier)
 
 
 def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
@@ -223,8 +230,9 @@ def first_answer(tx: Tx, hub: str, key: str, body: bytes) -> Receipt | None:
     Raises KeyReused when the first came with another body.
     """
     rows = tx.all(
-        "SELECT body_index, referrals.id AS referral, referrals.created_at, agency, deliveries.id, route, data_key FROM idempotency "
-        "JOIN referrals ON referrals.id = idempotency.referral "
+        "SELECT body_index, referrals.id AS referral, referrals.created_at, agency, deliveries.id, route, wrapped AS data_key "
+        "FROM idempotency "
+        "JOIN referrals ON referrals.id = idempotency.referral LEFT JOIN data_keys ON record = referrals.id "
         "JOIN deliveries ON deliveries.referral = referrals.id AND deliveries.kind = 'referral' "
         "WHERE idempotency.hub = %(hub)s AND key = %(key)s ORDER BY agency",
         {"hub": hub, "key": key},
@@ -244,36 +252,52 @@ def open_all(tx: Tx, identifiers: Iterable[str], *, because: str) -> dict[str, d
     wanted = sorted(set(identifiers))
     if wanted:
         audit.write(tx, "gateway", "referral.open", *wanted, because=because)
-    rows = tx.all("SELECT id, consent, data_key, payload FROM referrals WHERE id = ANY(%(ids)s)", {"ids": wanted})
+    rows = tx.all(SEALED + "WHERE id = ANY(%(ids)s)", {"ids": wanted})
     return {row["id"]: SealedReferral(**row).open(tx.vault) for row in rows}
 
 
 def lock_hers(tx: Tx, identifier: str, *, hub: str) -> list[SealedReferral]:
     """This hub's referrals about the same woman as *identifier*, and itself, locked. Raises NotFound."""
     rows = tx.all(
-        "SELECT id, consent, data_key, payload FROM referrals WHERE (hub, subject_index) = "
-        "  (SELECT hub, subject_index FROM referrals WHERE id = %(id)s AND hub = %(hub)s) ORDER BY id FOR UPDATE",
+        SEALED + "WHERE wrapped IS NOT NULL AND (hub, subject_index) = "  # noqa: S608  # of the constant above
+        "  (SELECT hub, subject_index FROM referrals WHERE id = %(id)s AND hub = %(hub)s) ORDER BY id FOR UPDATE OF referrals",
         {"id": identifier, "hub": hub},
     )
     if not rows:
-        raise _unknown(identifier)
+        raise unknown(identifier)
     return [SealedReferral(**row) for row in rows]
+
+
+def _former_where(identifier: str, until: datetime) -> str:
+    return f"former_contacts.contact:{identifier}:{until.timestamp()}"
+
+
+def former_contacts(tx: Tx, stored: SealedReferral) -> list[dict[str, Any]]:
+    """``{until, contact}``: how she could be reached before, oldest first, in the clear. Raises Sealed."""
+    key = stored.key(tx.vault)
+    rows = tx.all(
+        "SELECT until, contact FROM former_contacts WHERE referral = %(id)s ORDER BY until", {"id": stored.id}
+    )
+    return [
+        {"until": row["until"], "contact": json.loads(key.open(row["contact"], _former_where(stored.id, row["until"])))}
+        for row in rows
+    ]
 
 
 def change_contact(
     tx: Tx, stored: SealedReferral, whole: dict[str, Any], contact: Mapping[str, Any], *, by: str
 ) -> None:
     """Put *contact* in the place of what *whole*, the opened *stored*, says. What stood there is kept, sealed."""
-    key = stored.key(tx.vault)
+    key, until = stored.key(tx.vault), tx.now()
     tx.put(
-        "WITH kept AS (INSERT INTO former_contacts (referral, contact) VALUES (%(id)s, %(former)s)) "
+        "WITH kept AS (INSERT INTO former_contacts (referral, until, contact) VALUES (%(id)s, %(until)s, %(former)s)) "
         "UPDATE referrals SET payload = %(payload)s WHERE id = %(id)s",
         {
-            "id": stored.id,
-            "former": key.seal(json.dumps(whole.get("contact")).encode(), f"former_contacts.contact:{stored.id}"),
+            "id": stored.id, "until": until,
+            "former": key.seal(json.dumps(whole.get("contact")).encode(), _former_where(stored.id, until)),
             "payload": key.seal(json.dumps({**whole, "contact": contact}).encode(), _where(stored.id)),
         },
-    )
+    )  # fmt: skip
     audit.write(tx, by, "referral.contact", stored.id)
 
 

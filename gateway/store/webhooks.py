@@ -5,14 +5,14 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.policy.lifecycle import State
 from gateway.vault import Vault
 
-from . import audit, events
+from . import audit, events, keys
 from .deliveries import Delivery
 from .session import Cursor, Tx
 
@@ -37,15 +37,20 @@ class Webhook:
     disabled_at: datetime | None
     disabled_code: str | None
     old_until: datetime | None
-    data_key: bytes
+    data_key: bytes  # wrapped
     secret: bytes
     old_secret: bytes | None
 
     def secrets(self, vault: Vault, now: datetime) -> list[str]:
         """What signs at *now*: the secret, and the one before it while both hold. Raises Sealed."""
-        old = self.old_secret if self.old_until and now < self.old_until else None
         key = vault.key(self.data_key, self.id)
-        return [key.open(sealed, _where(self.id)).decode() for sealed in (self.secret, old) if sealed]
+        found = [key.open(self.secret, _where(self.id)).decode()]
+        if self.old_secret and self.old_until and now < self.old_until:
+            found.append(key.open(self.old_secret, _old_where(self.id)).decode())
+        return found
+
+
+SEALED: LiteralString = "SELECT webhooks.*, wrapped AS data_key FROM webhooks JOIN data_keys ON record = id "
 
 
 def _of_row(row: Mapping[str, Any]) -> Webhook:
@@ -54,6 +59,10 @@ def _of_row(row: Mapping[str, Any]) -> Webhook:
 
 def _where(identifier: str) -> str:
     return f"webhooks.secret:{identifier}"
+
+
+def _old_where(identifier: str) -> str:
+    return f"webhooks.old_secret:{identifier}"
 
 
 def _new_secret() -> str:
@@ -67,8 +76,9 @@ def create(tx: Tx, *, hub: str, url: str, types: Sequence[str], by: str) -> tupl
     key, wrapped = tx.vault.new_key(identifier)
     events.place(tx)
     row = tx.one(
-        "INSERT INTO webhooks (id, hub, url, types, position, data_key, secret) VALUES (%(id)s, %(hub)s, %(url)s, "
-        "  %(types)s, (SELECT coalesce(max(position), 0) FROM events), %(key)s, %(secret)s) RETURNING *",
+        "WITH keyed AS (INSERT INTO data_keys (record, wrapped) VALUES (%(id)s, %(key)s)) "
+        "INSERT INTO webhooks (id, hub, url, types, position, secret) VALUES (%(id)s, %(hub)s, %(url)s, "
+        "  %(types)s, (SELECT coalesce(max(position), 0) FROM events), %(secret)s) RETURNING *, %(key)s::bytea AS data_key",
         {
             "id": identifier, "hub": hub, "url": url, "types": list(types), "key": wrapped,
             "secret": key.seal(secret.encode(), _where(identifier)),
@@ -91,15 +101,13 @@ def get(tx: Tx, identifier: str, *, hub: str) -> Webhook:
 
 def lock(tx: Tx, identifier: str) -> Webhook | None:
     """It, locked, so that it is not switched off meanwhile; None when it was removed."""
-    row = tx.one("SELECT * FROM webhooks WHERE id = %(id)s FOR UPDATE", {"id": identifier})
+    row = tx.one(SEALED + "WHERE id = %(id)s FOR UPDATE OF webhooks", {"id": identifier})
     return _of_row(row) if row else None
 
 
 def all_of(tx: Tx, hub: str | None = None) -> list[Webhook]:
     """Those of *hub*, or everybody's."""
-    rows = tx.all(
-        "SELECT * FROM webhooks WHERE %(hub)s::text IS NULL OR hub = %(hub)s ORDER BY hub, created_at, id", {"hub": hub}
-    )
+    rows = tx.all(SEALED + "WHERE %(hub)s::text IS NULL OR hub = %(hub)s ORDER BY hub, created_at, id", {"hub": hub})
     return [_of_row(row) for row in rows]
 
 
@@ -143,9 +151,14 @@ def rotate(tx: Tx, webhook: Webhook, overlap: timedelta, *, by: str) -> str:
     secret = _new_secret()
     key = tx.vault.key(webhook.data_key, webhook.id)
     tx.put(
-        "UPDATE webhooks SET old_secret = secret, old_until = clock_timestamp() + %(overlap)s, secret = %(secret)s "
+        "UPDATE webhooks SET old_secret = %(old)s, old_until = clock_timestamp() + %(overlap)s, secret = %(secret)s "
         "WHERE id = %(id)s",
-        {"id": webhook.id, "overlap": overlap, "secret": key.seal(secret.encode(), _where(webhook.id))},
+        {
+            "id": webhook.id,
+            "overlap": overlap,
+            "secret": key.seal(secret.encode(), _where(webhook.id)),
+            "old": key.seal(key.open(webhook.secret, _where(webhook.id)), _old_where(webhook.id)),
+        },
     )
     audit.write(tx, by, "webhook.rotate", webhook.id)
     return secret
@@ -175,6 +188,7 @@ def switch_off(tx: Tx, webhook: Webhook, code: str, *, by: str) -> None:
 def remove(tx: Tx, webhook: Webhook, *, by: str) -> None:
     """Forget it and its secrets; its deliveries stay on record."""
     tx.put("DELETE FROM webhooks WHERE id = %(id)s", {"id": webhook.id})
+    keys.destroy(tx, [webhook.id])
     audit.write(tx, by, "webhook.remove", webhook.id)
 
 
@@ -188,7 +202,8 @@ def succeeded(tx: Tx, identifier: str) -> None:
 def failed(tx: Tx, identifier: str) -> Webhook | None:
     """It, locked, with the time since when it fails; None when it was removed."""
     row = tx.one(
-        "UPDATE webhooks SET failing_since = coalesce(failing_since, clock_timestamp()) WHERE id = %(id)s RETURNING *",
+        "UPDATE webhooks SET failing_since = coalesce(failing_since, clock_timestamp()) FROM data_keys "
+        "WHERE id = %(id)s AND record = id RETURNING webhooks.*, wrapped AS data_key",
         {"id": identifier},
     )
     return _of_row(row) if row else None

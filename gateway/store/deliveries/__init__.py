@@ -11,10 +11,10 @@ from .moving import Attempt, Moving, move, put_move, tell
 from .queueing import queue
 from .reading import get, line, lock, of_consent, of_referral, waiting_for
 from .rows import Delivery
-from .sealed import given, keep_given, keep_reference, reference, route
+from .sealed import given, keep_given, keep_reference, open_fields, reference, route, seal_fields
 
 __all__ = [
     "Attempt", "Claimed", "Delivery", "Moving", "Window", "abandoned", "claim_due", "find", "first_seen", "get", "given",
-    "keep_given", "keep_reference", "let_go", "line", "lock", "move", "of_consent", "of_referral", "open_sheet",
-    "put_move", "queue", "reference", "remind", "route", "set_status", "stop_polling", "take", "tell", "waiting_for",
+    "keep_given", "keep_reference", "let_go", "line", "lock", "move", "of_consent", "of_referral", "open_fields", "open_sheet",
+    "put_move", "queue", "reference", "remind", "route", "seal_fields", "set_status", "stop_polling", "take", "tell", "waiting_for",
 ]  # fmt: skip

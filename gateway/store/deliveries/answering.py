@@ -16,7 +16,9 @@ def find(tx: Tx, agency: str, *, key: str | None, reference: str | None) -> Deli
     index = tx.vault.blind("reference", f"{agency}:{reference}") if reference else None
     row = tx.one(
         "SELECT * FROM deliveries WHERE agency = %(agency)s AND kind = 'referral' "
-        "AND (id = %(key)s OR reference_index = %(index)s) ORDER BY id = %(key)s DESC LIMIT 1 FOR UPDATE",
+        "AND (id = %(key)s OR reference_index = %(index)s) "
+        "AND EXISTS (SELECT FROM referrals WHERE id = deliveries.referral AND erased_at IS NULL) "
+        "ORDER BY id = %(key)s DESC LIMIT 1 FOR UPDATE",
         {"agency": agency, "key": key, "index": index},
     )
     return Delivery.of_row(row) if row else None

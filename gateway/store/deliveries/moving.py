@@ -34,12 +34,17 @@ class Moving:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one exchange with an agency came to. *kind*: ``send``, ``ask`` or ``poll``."""
+    """What one exchange with an agency came to. *kind*: ``send``, ``ask`` or ``poll``.
+
+    *number*: which sending of its delivery it was. *fields*: the places of the referral that it carried, sealed.
+    """
 
     kind: str
     outcome: str
     code: str | None
     seconds: float
+    number: int | None = None
+    fields: bytes | None = None
 
 
 # The row, its audit, its attempt and the hub's event in one statement: all of them or, when the row has moved on, nothing.
@@ -65,8 +70,9 @@ WITH agreed AS (
             SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
     RETURNING deliveries.*
 ), noted AS (
-    INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited)
-    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, waited FROM moved WHERE %(outcome)s::text IS NOT NULL
+    INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited, number, fields)
+    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, waited, %(number)s, %(fields)s
+    FROM moved WHERE %(outcome)s::text IS NOT NULL
 ), audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT written.* FROM moved,
@@ -122,6 +128,7 @@ def put_move(
                 "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent and consent[0],
                 "version": consent and consent[1], "seen": delivery.status if made else None,
                 "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
+                "number": made and made.number, "fields": made and made.fields,
                 "deeds": audit.as_json(written), **reference_columns(tx, delivery, reference, key),
             },
         )

@@ -1,6 +1,7 @@
-"""What a delivery's row keeps sealed: the agency's own reference, how it was found, to whom it was given by hand."""
+"""What a delivery's row keeps sealed: the agency's own reference, how it was found, what was sent, to whom it was given by hand."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,21 @@ def route(tx: Tx, delivery: Delivery) -> dict[str, Any] | None:
     if delivery.route is None or delivery.referral is None:
         return None
     return referrals.open_route(referrals.key(tx, delivery.referral), delivery.id, delivery.route)
+
+
+def _fields_where(delivery: str, number: int) -> str:
+    return f"attempts.fields:{delivery}:{number}"
+
+
+def seal_fields(key: DataKey, sent: Delivery, places: Sequence[str]) -> bytes:
+    """The *places* of the referral that a sending carried, under its *key*: what was given, without the values."""
+    return key.seal(json.dumps(places).encode(), _fields_where(sent.id, sent.attempts))
+
+
+def open_fields(key: DataKey, delivery: str, number: int, sealed: bytes) -> list[str]:
+    """What seal_fields() sealed, of the sending of this *number*. Raises Sealed."""
+    found: list[str] = json.loads(key.open(sealed, _fields_where(delivery, number)))
+    return found
 
 
 def _given_where(delivery: str) -> str:

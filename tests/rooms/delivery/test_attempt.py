@@ -472,7 +472,7 @@ def test_a_record_that_does_not_open_is_dead_at_once(room: PostRoom, agencies: A
     _, identifier = submit(room, HOUSING)
     _, other = submit(room, HEALTH)
     with room.store.begin() as tx:
-        tx.run(f"UPDATE {table} SET data_key = decode('01', 'hex') WHERE id IN "
+        tx.run(f"UPDATE data_keys SET wrapped = decode('01', 'hex') FROM {table} WHERE record = id AND id IN "
                "(SELECT %(id)s UNION SELECT consent FROM referrals WHERE id = %(id)s)", {"id": identifier})  # fmt: skip
     work(room)
     found = of(room, identifier)[HOUSING]

@@ -63,7 +63,7 @@ def test_what_has_no_consent_any_more_is_told_and_left(room: PostRoom, agencies:
     made = dead(room, agencies, HOUSING, 3)
     with room.store.begin() as tx:  # as it ends by itself; withdrawing it would have closed the delivery
         tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": made[0][0]})
-        tx.run("UPDATE consents SET data_key = decode('01', 'hex') WHERE id = %(id)s", {"id": made[1][0]})
+        tx.run("UPDATE data_keys SET wrapped = decode('01', 'hex') WHERE record = %(id)s", {"id": made[1][0]})
     chosen = replay.up_to_now(room, Selection())
     expected = {
         Alike(HOUSING, State.DEAD, "HTTP 503", "consent_withdrawn"): 1,

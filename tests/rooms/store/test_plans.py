@@ -25,9 +25,9 @@ LARGE = {"deliveries", "attempts", "events", "audit"}
 # Twice as many are settled as are due. Of each agency four are on the wire, and of one of them the worker died.
 FILL = """
 INSERT INTO hubs VALUES ('hub');
-INSERT INTO consents (id, hub, subject_index, data_key, document) VALUES ('con', 'hub', '', '', '');
-INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload)
-    VALUES ('ref', 'hub', 'con', '', 'glasgow', 'stat', '', '');
+INSERT INTO consents (id, hub, subject_index, document) VALUES ('con', 'hub', '', '');
+INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, payload)
+    VALUES ('ref', 'hub', 'con', '', 'glasgow', 'stat', '');
 INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status, due_at, created_at, token)
     SELECT state || n, 'ref', 'hub', 'agency-' || n % 20, 'housing', 'referral', state, 'received',
         due_at, now() - n * interval '1 s', token

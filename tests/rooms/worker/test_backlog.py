@@ -21,9 +21,9 @@ SILENT, OTHERS = "silent", ["a", "b", "c", "d"]
 
 FILL = """
 INSERT INTO hubs VALUES ('hub') ON CONFLICT DO NOTHING;
-INSERT INTO consents (id, hub, subject_index, data_key, document) VALUES ('con', 'hub', '', '', '');
-INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, data_key, payload)
-    VALUES ('ref', 'hub', 'con', '', 'glasgow', 'stat', '', '');
+INSERT INTO consents (id, hub, subject_index, document) VALUES ('con', 'hub', '', '');
+INSERT INTO referrals (id, hub, consent, subject_index, area, urgency, payload)
+    VALUES ('ref', 'hub', 'con', '', 'glasgow', 'stat', '');
 INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status, due_at)
     SELECT agency || n, 'ref', 'hub', agency, 'housing', 'referral', 'waiting', 'received', now() - n * interval '1 ms'
     FROM generate_series(1, %(each)s) AS n, unnest(%(agencies)s::text[]) AS agency;
