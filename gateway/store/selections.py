@@ -28,7 +28,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Picked:
-    """A delivery of a selection, and the *consent* its referral rests on, if it is about one."""
+    """A delivery of a selection, and the *consent* its referral rests on, if it is about one; whether that was *erased*."""
 
     id: str
     hub: str
@@ -39,10 +39,11 @@ class Picked:
     code: str | None
     updated_at: datetime
     consent: str | None
+    erased: bool
 
 
 PICK: LiteralString = (
-    "SELECT deliveries.id, deliveries.hub, agency, purpose, kind, state, code, updated_at, consent "
+    "SELECT deliveries.id, deliveries.hub, agency, purpose, kind, state, code, updated_at, consent, erased_at IS NOT NULL AS erased "
     "FROM deliveries LEFT JOIN referrals ON referrals.id = deliveries.referral "
 )
 

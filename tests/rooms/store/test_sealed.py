@@ -19,6 +19,8 @@ from tests.support import HOUSING, REFERRAL, Agencies, referral
 PLAIN = {
     "api_keys.fingerprint": "SHA-256 of a random secret",
     "sessions.fingerprint": "SHA-256 of a random secret",
+    "client_credentials.fingerprint": "SHA-256 of a random secret",
+    "client_assertions.jti": "SHA-256 of what a client calls an assertion",
     "consents.subject_index": "keyed hash",
     "referrals.subject_index": "keyed hash",
     "deliveries.reference_index": "keyed hash",
