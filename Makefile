@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SBOM ?= sbom.json
 LOCAL := schemas plugins/sdk plugins/housing plugins/social_security plugins/nhs client .
 
-.PHONY: demo test check bench faults lock clean
+.PHONY: demo test check bench faults fuzz lock sbom licences audit clean
 
 demo: $(READY)
 	@$(BIN)/python -m samples.demo $(ARGS)
@@ -28,6 +29,22 @@ bench: $(READY)
 # Every fault in every house, counted; renews docs/faults.md. ARGS="--only killed" plays a part.
 faults: $(READY)
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+# The OpenAPI document, asked for longer than in make test.
+fuzz: $(READY)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest tests/rooms/api/test_openapi.py --timeout 3600 $(ARGS)
+
+# What we build on, with its hashes (CycloneDX); and under which licences.
+sbom: $(READY)
+	@$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+		--no-validate --of JSON -o $(SBOM) 2> /dev/null
+
+licences: $(READY)
+	@$(BIN)/python -m tests.rules.licences
+
+# Known vulnerabilities of what is locked. Needs uv, and a way to the registry's advisories.
+audit:
+	@uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
 
 $(READY): requirements.txt pyproject.toml $(LOCAL:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from . import __version__, console, logs, telemetry
 from .api import (
     agencies,
     bases,
+    border,
     by_hand,
     consents,
     deliveries,
@@ -19,6 +20,7 @@ from .api import (
     problems,
     referrals,
     routes,
+    server,
     token,
     updates,
     webhooks,
@@ -32,13 +34,6 @@ DESCRIPTION = (
     "Hubs submit referrals here and read what became of them. Every referral rests on a consent record; "
     "each agency is given only what its adapter needs and she agreed to. Errors are problem details (RFC 9457)."
 )
-
-HEADERS = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]
 
 
 def build(room: PostRoom) -> ASGIApp:
@@ -71,37 +66,14 @@ def build(room: PostRoom) -> ASGIApp:
         health,
         metrics,
     ):
-        app.include_router(part.router)
+        app.include_router(part.router, responses=problems.RESPONSES)
     console.install(app)
     problems.install(app)
-    return problems.Guard(Headers(app), room.settings.body_limit)
-
-
-class Headers:
-    """Headers that every answer carries; a page may set its own instead."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in HEADERS if h[0] not in present)]
-            await send(message)
-
-        await self.app(scope, receive, with_headers)
+    return border.Headers(border.Guard(app, room.settings.body_limit), border.always(room.settings))
 
 
 def run(settings: Settings) -> None:
     """Serve until told to stop."""
-    import uvicorn
-
     logs.configure(settings.log_level)
     telemetry.start(settings.otlp_endpoint, "web")
-    app = build(open_room(settings))
-    uvicorn.run(
-        app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
-        proxy_headers=False,  # whom we trust as a proxy, and with what, is in the settings: see api/peers.py
-        timeout_graceful_shutdown=20, h11_max_incomplete_event_size=64 * 1024,
-    )  # fmt: skip
+    server.serve(build(open_room(settings)), settings)

@@ -20,9 +20,11 @@
     │   ├── KeyMissing           Idempotency-Key is required                         400
     │   ├── KeyReused            the same Idempotency-Key with another body          422
     │   ├── Malformed            not JSON, or not UTF-8                              400
+    │   ├── TooSlow              the request did not arrive whole in time            408
     │   ├── TooLarge             the body is over the limit                          413
     │   ├── UnsupportedMedia     not the content type this address takes             415
-    │   └── TooMany              called, or guessed, too often in this minute        429
+    │   ├── TooMany              called, or guessed, too often in this minute        429
+    │   └── Busy                 more connections than there is room for             503
     ├── NotSent                  the request certainly did not reach the agency; try again
     ├── MaybeSent                the request may have reached the agency; never repeat blindly
     ├── TokenRefused             no access token for this; becomes an error of RFC 6749, section 5.2
@@ -144,6 +146,10 @@ class Malformed(Problem):
     status, slug, title = 400, "malformed", "The body cannot be read"
 
 
+class TooSlow(Problem):
+    status, slug, title = 408, "request-timeout", "The request took too long to arrive"
+
+
 class TooLarge(Problem):
     status, slug, title = 413, "too-large", "The body is too large"
 
@@ -164,6 +170,14 @@ class TooMany(Problem):
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": str(ceil(self.seconds))}
+
+
+class Busy(Problem):
+    status, slug, title = 503, "busy", "Try again later"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
 
 
 class NotSent(GatewayError):

@@ -245,7 +245,9 @@ class Settings(BaseSettings):
     metrics_token: Token | None = None  # whoever has it may read /metrics; none: nobody
     otlp_endpoint: Address | None = None  # a collector of traces (OTLP over HTTP), without /v1/traces; none: no traces
     secure_cookies: bool = False  # true wherever the console is reached by https
+    hsts: Duration | None = None  # how long browsers are to insist on https (RFC 6797); none: it is not said
     body_limit: int = Field(256 * 1024, ge=1024)  # bytes; a full referral is under 64 KiB
+    arrival: Duration = timedelta(seconds=20)  # a request's first byte to its last; slower ones hold connections
     agencies: dict[Name, AgencySettings] = {}
     hubs: dict[Name, HubSettings] = {}  # only those that may do more than send with consent
     alerts: AlertSettings = AlertSettings()

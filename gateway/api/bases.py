@@ -35,8 +35,8 @@ class BasisRow(View):
     hub: str
     basis: str
     created_at: datetime
-    approved_at: datetime | None
-    withdrawn_at: datetime | None
+    approved_at: datetime | None = None
+    withdrawn_at: datetime | None = None
     referrals: list[str]
     deliveries: dict[str, int] = Field(description="how many are in each state")
 

@@ -114,7 +114,7 @@ def change(
     If-Match keeps a change made from an older version from giving back what she took away meanwhile.
     """
     number = (if_match or "").strip().removeprefix("W/").strip('"')
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
         raise VersionMissing('Send If-Match with the ETag of the version you have read, for example If-Match: "3".')
     document = contract.check("consent", body.document)
     stored, kind = changes.change_consent(room, consent, caller, document, based_on=int(number))

@@ -81,3 +81,5 @@ ROUTE: dict[str, Any] = {
     "children": True,
     "needs": [{"need": "emergency-accommodation", "purpose": "housing"}],
 }
+
+WEBHOOK: dict[str, Any] = {"url": "https://hub.example/events", "types": ["delivery.status"]}

@@ -8,16 +8,28 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import compile_path
 
-from gateway import logs
-from gateway.errors import Problem, TooLarge
+from gateway.errors import Problem
+from gateway.policy.contract import MOST_ERRORS
 from gateway.store.session import StoreUnavailable
-
-log = logs.get()
 
 TYPES = "https://referral-gateway.example/problems/"
 MEDIA_TYPE = "application/problem+json"
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "which kind; the last part is a code"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "what to do, in a sentence; never a value from a referral"},
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "What is wrong, and what to do (RFC 9457)", "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
+}
 
 DETAILS = {
     404: "There is nothing at this address. The addresses are listed in /openapi.json.",
@@ -47,14 +59,17 @@ def install(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         title = HTTPStatus(error.status_code).phrase
         detail = DETAILS.get(error.status_code, title)
-        return response(error.status_code, title.lower().replace(" ", "-"), title, detail, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (known := _methods(app, request.url.path)):
+            headers["Allow"] = ", ".join(known)
+        return response(error.status_code, title.lower().replace(" ", "-"), title, detail, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         # FastAPI's own document quotes the input: only the place and the rule are told.
         errors = [
-            {"parameter": ".".join(map(str, entry["loc"])), "expected": entry["msg"].removeprefix("Value error, ")}
-            for entry in error.errors()
+            {"parameter": _place(entry), "expected": entry["msg"].removeprefix("Value error, ")}
+            for entry in error.errors()[:MOST_ERRORS]
         ]
         first = errors[0]
         detail = f"{first['parameter']}: {first['expected']}."
@@ -67,51 +82,22 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _mistake(request: Request, error: Exception) -> JSONResponse:
-        return _internal()
+        return internal()
 
 
-def _internal() -> JSONResponse:
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All that an address takes; each route of it knows its own method only."""
+    matching = [found for template, found in app.openapi()["paths"].items() if compile_path(template)[0].match(path)]
+    return sorted(method.upper() for found in matching[:1] for method in found)
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    """Where it is wrong; a name that nobody knows is not repeated."""
+    parts = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
+    return ".".join(map(str, parts))
+
+
+def internal() -> JSONResponse:
+    """What is said of our own mistakes."""
     detail = "Something went wrong inside the gateway. Nothing was taken unless an earlier answer said so."
     return response(500, "internal", "Internal error", detail)
-
-
-class Guard:
-    """The outermost layer: bodies over *limit* bytes are refused, and what nobody caught becomes a plain 500."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = False
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.limit:
-                raise self._too_large()
-            return message
-
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            length = dict(scope["headers"]).get(b"content-length", b"0")
-            if length.isdigit() and int(length) > self.limit:
-                await of(self._too_large())(scope, receive, send)
-                return
-            await self.app(scope, counted, noted)
-        except Exception as error:  # the last resort: no traceback leaves, and none is logged with its text
-            route = getattr(scope.get("route"), "path", None)
-            log.error("request failed", method=scope["method"], route=route, exc_info=error)
-            if not started:
-                await _internal()(scope, receive, send)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"The body may have {self.limit} bytes at most.")

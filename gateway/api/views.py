@@ -150,5 +150,10 @@ def _plain(schema: Any) -> Any:
 
 def body_of(name: str, example: Any, *, required: bool = True) -> dict[str, Any]:
     """The ``openapi_extra`` of a route that takes a document of the schema called *name*."""
-    content = {"schema": plain_schema(name), "example": example}
+    return body(plain_schema(name), example, required=required)
+
+
+def body(schema: dict[str, Any], example: Any, *, required: bool = True) -> dict[str, Any]:
+    """As body_of(), of a schema that is not among those that are published."""
+    content = {"schema": schema, "example": example}
     return {"requestBody": {"required": required, "content": {"application/json": content}}}

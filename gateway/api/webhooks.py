@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 import gateway_schemas
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.delivery import codes, webhooks
@@ -13,8 +13,9 @@ from gateway.store import webhooks as stored
 from gateway.store.session import Tx
 from gateway.store.webhooks import TEST, Webhook
 
-from .incoming import MayManageWebhooks, Room
-from .views import DeliveryView, View, delivery_view
+from . import examples
+from .incoming import MayManageWebhooks, Room, reading
+from .views import DeliveryView, View, body, delivery_view
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -49,6 +50,10 @@ class Change(BaseModel):
     url: Url | None = None
     types: Types | None = None
     enabled: bool | None = Field(None, description="switched on again, it is told what happens from then on")
+
+
+NewBody = Annotated[New, Depends(reading(New))]
+ChangeBody = Annotated[Change, Depends(reading(Change))]
 
 
 class WebhookView(View):
@@ -102,10 +107,13 @@ def _show(room: PostRoom, found: Webhook, secret: str | None = None) -> WebhookV
         return _view(room, tx, found, secret)
 
 
-@router.post("", status_code=201, response_model=Secret, response_model_exclude_none=True)
-def create(caller: MayManageWebhooks, body: New, room: Room, response: Response) -> WebhookView:
+@router.post(
+    "", status_code=201, response_model=Secret, response_model_exclude_none=True,
+    openapi_extra=body(New.model_json_schema(), examples.WEBHOOK),
+)  # fmt: skip
+def create(caller: MayManageWebhooks, new: NewBody, room: Room, response: Response) -> WebhookView:
     """Be told of events at *url*, signed with the secret in this answer. It begins with what happens from now on."""
-    found, secret = webhooks.create(room, caller, body.url, body.types)
+    found, secret = webhooks.create(room, caller, new.url, new.types)
     response.headers["Location"] = f"/v1/webhooks/{found.id}"
     return _show(room, found, secret)
 
@@ -124,10 +132,12 @@ def read(caller: MayManageWebhooks, webhook: str, room: Room) -> WebhookView:
         return _view(room, tx, stored.get(tx, webhook, hub=caller.hub))
 
 
-@router.patch("/{webhook}", response_model_exclude_none=True)
-def change(caller: MayManageWebhooks, webhook: str, body: Change, room: Room) -> WebhookView:
+@router.patch(
+    "/{webhook}", response_model_exclude_none=True, openapi_extra=body(Change.model_json_schema(), {"enabled": False})
+)
+def change(caller: MayManageWebhooks, webhook: str, wanted: ChangeBody, room: Room) -> WebhookView:
     """Another address, other types, off, or on again. What happened while it was off is in the feed only."""
-    return _show(room, webhooks.change(room, caller, webhook, body.url, body.types, body.enabled))
+    return _show(room, webhooks.change(room, caller, webhook, wanted.url, wanted.types, wanted.enabled))
 
 
 @router.delete("/{webhook}", status_code=204)

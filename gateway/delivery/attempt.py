@@ -93,7 +93,10 @@ class Ask:
         return self.agency.adapter.ask(self.content)
 
     def read(self, reply: sdk.Reply) -> sdk.Answer:
-        return sound.answer(self.agency.adapter.read_update(reply))
+        found = sound.answer(self.agency.adapter.read_update(reply))
+        if isinstance(found, sdk.Update) and found.delivery_key not in (None, self.content.delivery_key):
+            raise sound.Unsound("an answer about another referral")
+        return found
 
 
 def run(room: PostRoom, identifier: str, token: UUID) -> None:

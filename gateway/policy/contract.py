@@ -5,6 +5,7 @@ finds the words when it is not. A test holds the two to the same verdicts. Error
 and the rule, never the value.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ FORMATS = {
     "email": "an e-mail address",
 }
 MOST_ERRORS = 50
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,39}")
 
 
 def check(name: str, document: Any) -> dict[str, Any]:
@@ -67,10 +69,9 @@ def _explain(error: ValidationError) -> Iterable[dict[str, str]]:
             known: Mapping[str, Any] = error.schema.get("properties", {})
             for name in error.instance:
                 if name not in known:
-                    yield {
-                        "pointer": pointer([*place, name]),
-                        "expected": f"no such property; known are {', '.join(known)}",
-                    }
+                    # what is no plain name is not repeated: it may be a value in the wrong place
+                    where = [*place, name] if PLAIN.fullmatch(name) else place
+                    yield {"pointer": pointer(where), "expected": f"no such property; known are {', '.join(known)}"}
         case _:
             yield {"pointer": pointer(place), "expected": _WORDS.get(str(error.validator), _other)(rule)}
 

@@ -11,7 +11,7 @@ from psycopg.abc import PQGen
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from gateway.errors import GatewayError, Misconfigured
+from gateway.errors import GatewayError, Malformed, Misconfigured
 from gateway.vault import Vault
 
 Cursor = psycopg.Cursor[DictRow]
@@ -147,6 +147,10 @@ class Store:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError):
             raise StoreUnavailable("the database does not answer") from None
+        except psycopg.DataError as error:
+            if error.sqlstate is not None:
+                raise
+            raise Malformed("A text holds a NUL character, or a number is out of range.") from None  # nothing was sent
 
 
 def plain_url(url: str) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from .target import Target
 from .transport import exchange
 
 EARLY = 30.0  # seconds before its end a token is renewed
+LONGEST = 86400.0  # seconds; then a token is renewed, whatever was said of it
 FRESH = timedelta(minutes=5)  # the age of a signed callback, or how far ahead of us it may be
 
 
@@ -80,13 +80,13 @@ def _token(target: Target, path: str, scope: str | None, deadline: float) -> str
         if reply.status in (400, 401, 403):
             raise NotSent("token_refused")
         try:
-            answer = json.loads(reply.body)
+            answer = reply.json
             token.value, lasting = str(answer["access_token"]), float(answer.get("expires_in", 60))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise NotSent("token_unavailable") from None
         if reply.status != 200 or not token.value.isascii() or not token.value.isprintable():
             raise NotSent("token_unavailable")
-        token.ends = time.monotonic() + max(lasting, EARLY + 1)
+        token.ends = time.monotonic() + min(max(lasting, EARLY + 1), LONGEST)
         return token.value
 
 

@@ -102,7 +102,7 @@ def send(request: sdk.SoapRequest, target: Target, extra_headers: Mapping[str, s
         raise NotSent("request_unbuildable") from None
     body, headers = _envelope(service, request, target)
     reply = exchange(target, "POST", target.base_url, body, {**headers, **extra_headers}, deadline)
-    return _read(reply, service)
+    return _read(reply, service, service.binding._operations[request.operation].output.body.qname)
 
 
 def _envelope(service: _Service, request: sdk.SoapRequest, target: Target) -> tuple[bytes, dict[str, str]]:
@@ -132,8 +132,11 @@ def _secured(envelope: Any, target: Target, kind: sdk.UsernameToken) -> Any:
     return secured
 
 
-def _read(reply: sdk.Reply, service: _Service) -> sdk.Reply:
-    """Read *reply* if it says that it is SOAP; a page of HTML is left as it is. Raises MaybeSent."""
+def _read(reply: sdk.Reply, service: _Service, expected: etree.QName) -> sdk.Reply:
+    """Read *reply* if it says that it is SOAP; a page of HTML is left as it is. Raises MaybeSent.
+
+    *expected*: the element that answers this operation. Another's would be taken for a yes to what was not asked.
+    """
     kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("text/xml", "application/soap+xml") or reply.status not in (200, 202, 400, 500):
         return reply
@@ -145,7 +148,7 @@ def _read(reply: sdk.Reply, service: _Service) -> sdk.Reply:
     if etree.QName(content).localname == "Fault":
         return sdk.Reply(reply.status, reply.headers, reply.body, fault=_fault(content))
     schema = service.schemas.get(etree.QName(content).namespace or "")
-    if schema is None or not schema.validate(content):
+    if schema is None or content.tag != expected or not schema.validate(content):
         raise MaybeSent("reply_unreadable")
     message = _plain(content)
     return sdk.Reply(reply.status, reply.headers, reply.body, message=message if isinstance(message, dict) else {})

@@ -26,14 +26,20 @@ from .target import Target
 
 IDLE = 4.0  # seconds; most servers keep a connection for five or more, so a kept one is not found closed
 CHUNK = 65536
+FRAMING = 256 * 1024  # bytes that may come beside twice the largest reply: its head, and how it is cut into chunks
 OURS = {"User-Agent": "referral-gateway", "Accept-Encoding": "identity"}
+
+
+class TooMuch(OSError):
+    """More came than any reply needs."""
 
 
 @dataclass
 class Exchange:
-    """The conversation of this thread: when it must be over, and whether anything was written."""
+    """The conversation of this thread: when it must be over, how much may still come, and whether anything was written."""
 
     deadline: float  # of time.monotonic()
+    room: int  # bytes
     wrote: bool = False
 
     def left(self) -> float:
@@ -42,9 +48,14 @@ class Exchange:
             raise TimeoutError("the deadline has passed")
         return remaining
 
+    def read(self, count: int) -> None:
+        self.room -= count
+        if self.room < 0:
+            raise TooMuch
+
 
 class _Local(threading.local):
-    exchange = Exchange(0.0)
+    exchange = Exchange(0.0, 0)
     sessions: dict[bool, requests.Session]
 
     def __init__(self) -> None:
@@ -55,25 +66,38 @@ _local = _Local()
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket, each wait cut to what is left of the deadline."""
+    """Reads from a socket, each wait cut to what is left of the deadline.
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
+    All that is read counts: heads, framing and trailers have no end of their own, and http.client reads a chunk of
+    negative size up to the end of the connection, whatever amount it was asked for.
+    """
+
+    def __init__(self, owner: "_Socket") -> None:
+        self._owner = owner
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(_local.exchange.left())
-        count: int = self._sock.recv_into(buffer)
+        self._owner.settimeout(_local.exchange.left())
+        count: int = self._owner.recv_into(buffer)
+        _local.exchange.read(count)
         return count
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._owner.release()
 
 
 class _Socket:
-    """A connected socket that keeps to the thread's Exchange. Everything else is the socket's own."""
+    """A connected socket that keeps to the thread's Exchange. Everything else is the socket's own.
+
+    It stays open for who still reads: http.client closes it when the head says that the connection ends, and reads on.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self._sock, self._readers, self._wanted = sock, 0, True
 
     def sendall(self, data: Any) -> None:
         self._sock.settimeout(_local.exchange.left())
@@ -81,7 +105,20 @@ class _Socket:
         self._sock.sendall(data)
 
     def makefile(self, mode: str, *args: Any, **kwargs: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._sock), CHUNK)
+        self._readers += 1
+        return io.BufferedReader(_Reader(self), CHUNK)
+
+    def close(self) -> None:
+        self._wanted = False
+        self._close_unused()
+
+    def release(self) -> None:
+        self._readers -= 1
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._wanted and not self._readers:
+            self._sock.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -184,7 +221,7 @@ def _session(public_only: bool) -> requests.Session:
 
 def exchange(target: Target, method: str, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
     """One HTTP request and its reply. *deadline*: of time.monotonic(). Raises NotSent, MaybeSent."""
-    _local.exchange = now = Exchange(deadline)
+    _local.exchange = now = Exchange(deadline, room=2 * target.max_reply + FRAMING)
     certificate = (str(target.client_certificate), str(target.client_key)) if target.client_certificate else None
     try:
         timeout = now.left()
@@ -236,6 +273,8 @@ def _explain(error: Exception, exchange: Exchange) -> NotSent | MaybeSent:
         ):
             return NotSent("connect_failed")
         return NotSent("request_unbuildable")
+    if "TooMuch" in kinds:
+        return MaybeSent("reply_too_large")
     if time.monotonic() >= exchange.deadline or kinds & {"TimeoutError", "ReadTimeoutError", "ReadTimeout"}:
         return MaybeSent("timeout")
     return MaybeSent("reply_truncated" if "IncompleteRead" in kinds else "connection_lost")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 
@@ -82,9 +83,10 @@ class Reply:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON. Raises Unreadable."""
+        """The body as JSON (RFC 8259). Raises Unreadable, also for a name that stands twice, NaN, or an endless number."""
         try:
-            return jsonlib.loads(self.body)
+            text = self.body.decode("utf-8-sig")  # a byte order mark is ignored, as the RFC allows
+            return jsonlib.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError):
             raise Unreadable("the body is not JSON") from None
 
@@ -92,11 +94,33 @@ class Reply:
     def retry_after(self) -> float | None:
         """Seconds from the Retry-After header (RFC 9110, both forms), or None."""
         value = self.headers.get("retry-after", "").strip()
-        if value.isascii() and value.isdigit():
+        if value.isascii() and value.isdigit() and len(value) < 10:
             return float(value)
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        now = parsedate_to_datetime(self.headers["date"]) if "date" in self.headers else datetime.now(UTC)
-        return max(0.0, (when - now).total_seconds())
+        when = _moment(value)
+        now = _moment(self.headers.get("date", "")) or datetime.now(UTC)
+        return max(0.0, (when - now).total_seconds()) if when else None
+
+
+def _moment(text: str) -> datetime | None:
+    """An HTTP date (RFC 9110), in UTC."""
+    try:
+        found = parsedate_to_datetime(text)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice: which one is meant?")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError("not a number")

@@ -59,9 +59,14 @@ def process(room: PostRoom, agencies: Agencies) -> Iterator[Open]:
 
 
 @pytest.fixture
-def hub(client: TestClient, room: PostRoom) -> Hub:
+def hub_key(room: PostRoom) -> str:
     with room.store.begin() as tx:
-        return Hub(client, callers.add_hub(tx, "glasgow-hub", by="test"))
+        return callers.add_hub(tx, "glasgow-hub", by="test")
+
+
+@pytest.fixture
+def hub(client: TestClient, hub_key: str) -> Hub:
+    return Hub(client, hub_key)
 
 
 @pytest.fixture

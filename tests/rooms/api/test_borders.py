@@ -1,11 +1,14 @@
 """What comes in is looked at before anything else; what goes wrong is told as a problem."""
 
 import logging
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from gateway import app
 from gateway.delivery.room import PostRoom
 from gateway.errors import Misconfigured
 from gateway.store.session import Store
@@ -48,6 +51,7 @@ def test_unknown_addresses_and_methods(hub: Hub) -> None:
     answer = hub.call("DELETE", "/v1/referrals")
     problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
+    assert hub.call("OPTIONS", "/v1/webhooks/whe_x").headers["allow"] == "DELETE, GET, PATCH"
 
 
 def test_bad_parameters_are_named_without_their_value(hub: Hub) -> None:
@@ -89,10 +93,27 @@ def test_a_wrong_database_address_is_one_line(room: PostRoom) -> None:
         Store("postgresql://nobody@127.0.0.1:1/none", room.store.vault).open()
 
 
-def test_answers_are_not_kept_by_caches(client: TestClient) -> None:
-    headers = client.get("/healthz").headers
-    assert headers["cache-control"] == "no-store"
-    assert headers["x-content-type-options"] == "nosniff"
+def test_every_answer_carries_what_browsers_are_to_heed(room: PostRoom) -> None:
+    secure = room.settings.model_copy(update={"hsts": timedelta(days=730)})
+    with TestClient(app.build(replace(room, settings=secure)), follow_redirects=False) as client:
+        large = {"content": b" " * (room.settings.body_limit + 1)}
+        for answer in (
+            client.get("/healthz"), client.get("/openapi.json"), client.get("/v1/events"), client.get("/nothing"),
+            client.get("/console"), client.get("/console/login"), client.post("/v1/consents", **large),
+        ):  # fmt: skip
+            headers = answer.headers
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert headers["strict-transport-security"] == "max-age=63072000"
+
+
+def test_https_is_not_insisted_on_unless_it_is_said(client: TestClient) -> None:
+    assert "strict-transport-security" not in client.get("/healthz").headers
 
 
 def test_schemas_are_served(client: TestClient) -> None:

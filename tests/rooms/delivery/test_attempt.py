@@ -10,6 +10,7 @@ from uuid import UUID
 import gateway_sdk as sdk
 import pytest
 from gateway_sdk import Status
+from gateway_social_security import SocialSecurity
 
 from gateway import intake
 from gateway.delivery import attempt, changes, decisions, feedback, outbox, settle
@@ -92,6 +93,25 @@ def test_an_agency_that_is_closed_is_tried_again(room: PostRoom, agencies: Agenc
     delivered = until(room, identifier, agency, State.DELIVERED)
     assert delivered.attempts == 3
     assert len(agencies[agency].cases) == 1
+
+
+def test_an_answer_about_another_referral_counts_for_none(
+    room: PostRoom, agencies: Agencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, first = submit(room, SOCIAL_SECURITY)
+    work(room)
+    there = of(room, first)[SOCIAL_SECURITY]
+    assert there.state is State.DELIVERED
+    agencies[SOCIAL_SECURITY].fail_next("drop")
+    _, second = submit(room, SOCIAL_SECURITY)
+    work(room)
+    assert of(room, second)[SOCIAL_SECURITY].state is State.ASKING
+    confused = sdk.SoapRequest("GetReferralStatus", {"reference": there.id})
+    monkeypatch.setattr(SocialSecurity, "ask", lambda self, sent: confused)
+    make_due(room)
+    work(room)
+    found = of(room, second)[SOCIAL_SECURITY]
+    assert (found.state, found.asks) == (State.ASKING, 1)
 
 
 @pytest.mark.parametrize("agency", [HOUSING, SOCIAL_SECURITY, HEALTH])
