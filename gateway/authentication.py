@@ -49,7 +49,7 @@ class Granted:
 
 
 class Authentication:
-    """For one process. Raises Misconfigured for a signing key that is none."""
+    """For one process."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         keys = [key.get_secret_value() for key in settings.tokens.keys]

@@ -75,12 +75,23 @@ def _signing_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _thirty_two(value: SecretStr) -> SecretStr:
+    try:
+        right = len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+    except binascii.Error:
+        right = False
+    if not right:
+        raise ValueError("give the base64 of 32 random bytes (gateway key)")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Kept = Annotated[
     Duration, Field(ge=timedelta(days=1))
 ]  # what is counted and linked by the clock must not go before that
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Token = Annotated[Secret, Field(min_length=16)]
+SigningKey = Annotated[Secret, AfterValidator(_thirty_two)]
 Address = Annotated[str, AfterValidator(_address)]
 Link = Annotated[str, BeforeValidator(_secret), AfterValidator(_link)]
 BY_HAND = "by-hand"  # the adapter that is built in: none
@@ -174,7 +185,9 @@ class TokenSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keys: list[Secret] = []  # base64 of 32 bytes each; the first signs, all are believed, for rotation; none: no tokens
+    keys: list[
+        SigningKey
+    ] = []  # base64 of 32 bytes each; the first signs, all are believed, for rotation; none: no tokens
     lasting: Duration = Field(
         timedelta(minutes=10), ge=timedelta(seconds=10), le=timedelta(hours=1)
     )  # until a new one is needed

@@ -6,7 +6,6 @@ database's clock.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -24,7 +23,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
-from .errors import Invalid, Misconfigured, Untrusted
+from .errors import Invalid, Untrusted
 
 ALGORITHMS = {"Ed25519": "Ed25519", "P-256": "ES256"}  # by curve
 LONGEST = 8192  # characters of a token
@@ -50,11 +49,14 @@ class Access:
 
 
 class Issuer:
-    """Holds the signing keys, the present one first; never shows them. *url* is the issuer, and the audience."""
+    """Holds the signing keys, the present one first; never shows them. *url* is the issuer, and the audience.
+
+    *keys*: Ed25519 private keys (RFC 8032), in base64.
+    """
 
     def __init__(self, url: str, keys: Sequence[str], lasting: timedelta) -> None:
         self.url, self.lasting = url, lasting
-        made = [_signing_key(key) for key in keys]
+        made = [OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(base64.b64decode(key))) for key in keys]
         self._keys = {key.thumbprint(): key for key in made}
         self._kid = made[0].thumbprint()
 
@@ -138,13 +140,6 @@ def public_key(text: bytes) -> dict[str, Any]:
 def thumbprint(certificate: bytes) -> str:
     """The x5t#S256 of a certificate in DER (RFC 8705, section 3.1)."""
     return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
-
-
-def _signing_key(secret: str) -> OKPKey:
-    try:
-        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(base64.b64decode(secret, validate=True)))
-    except (binascii.Error, ValueError):
-        raise Misconfigured("setting tokens.keys: give the base64 of 32 random bytes each (gateway key)") from None
 
 
 def _imported(key: Any) -> Key:

@@ -54,7 +54,7 @@ class Buckets:
 
 
 class Door:
-    """One for each process. Raises Misconfigured for signing keys that are none."""
+    """One for each process."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.authentication = Authentication(store, settings)

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import Invalid
 from . import terminal
-from .hubs import Overlap, Scopes, scopes
+from .hubs import Overlap, Scopes, brief, scopes
 from .terminal import AsJson
 
 app = typer.Typer(no_args_is_help=True, help="Hubs' machines that get short-lived access tokens.")
@@ -51,7 +51,13 @@ def listing(as_json: AsJson = False) -> None:
     from ..store import clients
 
     with terminal.opened() as room, room.store.begin() as tx:
-        terminal.show(clients.everyone(tx), as_json, "clients")
+        rows = clients.everyone(tx)
+    if not as_json:
+        rows = [
+            {**brief(row, "client"), "credentials": f"{row['credentials']}{', bound' if row['bound'] else ''}"}
+            for row in rows
+        ]
+    terminal.show(rows, as_json, "clients")
 
 
 @app.command("rotate")

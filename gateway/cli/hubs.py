@@ -1,7 +1,7 @@
 """``gateway hubs``: hubs and their API keys; ``gateway webhooks``: where they are told."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,19 @@ def hubs_list(as_json: AsJson = False) -> None:
     from ..store import callers
 
     with terminal.opened() as room, room.store.begin() as tx:
-        terminal.show(callers.list_hubs(tx), as_json, "hubs")
+        rows = callers.list_hubs(tx)
+    terminal.show(rows if as_json else [brief(row, "key") for row in rows], as_json, "hubs")
+
+
+def brief(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A key or client, called *name*, in what fits a terminal."""
+    from ..policy.scopes import Scope
+
+    used, ends = (f"{at:%Y-%m-%d %H:%M}" if at else None for at in (row["last_used_at"], row.get("expires_at")))
+    return {
+        "hub": row["hub"], name: row[name], "may": "everything" if set(row["scopes"]) == set(Scope) else row["scopes"],
+        "last used": used or "never", "state": f"{row['state']} until {ends}" if ends else row["state"],
+    }  # fmt: skip
 
 
 @hubs.command("rotate")

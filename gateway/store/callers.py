@@ -99,7 +99,8 @@ def _unknown(identifier: str) -> NotFound:
 
 def list_hubs(tx: Tx) -> list[dict[str, object]]:
     return tx.all(
-        "SELECT hub, id AS key, scopes, created_at, expires_at, last_used_at, revoked_at "
+        "SELECT hub, id AS key, scopes, created_at, expires_at, last_used_at, revoked_at, CASE "
+        "WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'ended' ELSE 'in use' END AS state "
         "FROM api_keys ORDER BY hub, created_at"
     )
 

@@ -89,8 +89,9 @@ def unknown(identifier: str) -> NotFound:
 def everyone(tx: Tx) -> list[dict[str, object]]:
     return tx.all(
         "SELECT hub, clients.id AS client, scopes, bound, clients.created_at, last_used_at, revoked_at, "
-        "string_agg(coalesce(public_key ->> 'crv', 'secret') || coalesce(' until ' || expires_at, ''), ', ' "
-        "ORDER BY client_credentials.created_at) FILTER (WHERE expires_at IS NULL OR expires_at > now()) AS credentials "
+        "CASE WHEN revoked_at IS NULL THEN 'in use' ELSE 'revoked' END AS state, string_agg("
+        "coalesce(public_key ->> 'crv', 'secret') || coalesce(' until ' || to_char(expires_at, 'YYYY-MM-DD HH24:MI'), ''), ', ' "
+        "ORDER BY client_credentials.created_at) FILTER (WHERE coalesce(expires_at > now(), true)) AS credentials "
         "FROM clients JOIN client_credentials ON client = clients.id "
         "GROUP BY clients.id ORDER BY hub, clients.created_at"
     )

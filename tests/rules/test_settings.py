@@ -123,6 +123,10 @@ def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) 
             None,
             "setting alerts.mail.to:",
         ),
+        ({"tokens": {"keys": ["secret@1"]}}, None, "setting tokens.keys.0: "),
+        ({"tokens": {"lasting": "2h"}}, None, "setting tokens.lasting:"),
+        ({"trusted_proxies": ["proxy.example"]}, None, "setting trusted_proxies.0"),
+        ({"rates": {"calls_a_minute": 0}}, None, "setting rates.calls_a_minute:"),
         ("agencies: [", None, "the settings cannot be read"),
     ],
 )

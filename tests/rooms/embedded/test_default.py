@@ -55,6 +55,10 @@ def test_it_starts_serves_the_commands_and_finds_its_data_again(environment: dic
     with started(environment) as (process, said):
         assert "this password, shown only now" in said
         assert run(environment, "hubs", "add", "glasgow-hub").stdout.startswith("gw_")
+        with urlopen(
+            f"http://127.0.0.1:{environment['GATEWAY_PORT']}/.well-known/oauth-authorization-server"
+        ) as answer:
+            assert answer.status == 200  # access tokens are on, with a key of its own
         second = run(environment, "up")
         assert (second.returncode, "runs already" in second.stderr) == (2, True)
         process.terminate()
