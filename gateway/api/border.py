@@ -1,5 +1,7 @@
 """The border: what is turned away before anything reads it, and what every answer carries."""
 
+from collections.abc import Mapping
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,6 +47,14 @@ class Headers:
         await self.app(scope, receive, with_headers)
 
 
+class Ambiguous(Malformed):
+    """Whoever is between may see another request in it than we do (RFC 9112, section 6.3): nothing more is read."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Connection": "close"}
+
+
 class Guard:
     """Turns away bodies over *limit* bytes and what nobody here reads; what nobody caught becomes a plain 500."""
 
@@ -87,6 +97,8 @@ class Guard:
     def _look_at(self, scope: Scope) -> None:
         """What can be seen from outside. Raises TooLarge, UnsupportedMedia, Malformed."""
         told = dict(scope["headers"])
+        if b"transfer-encoding" in told and b"content-length" in told:
+            raise Ambiguous("Send the body in chunks, or with its length; not both.")
         length = told.get(b"content-length", b"0")
         if length.isdigit() and (len(length) > 18 or int(length) > self.limit):
             raise self._too_large()

@@ -35,9 +35,10 @@ def config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 
 class Listening(H11Protocol):
-    """One connection. Each request has *patience* seconds from its first byte to its last, answered or not.
+    """One connection. Each request has *patience* seconds from its first byte to its last, answered or not; and whoever
+    leaves an answer unread for so long is hung up on.
 
-    uvicorn alone waits for ever, for the head as for the body, so that a few slow senders hold all connections.
+    uvicorn alone waits for ever, for the head, the body and the reader, so that a few slow callers hold all connections.
     What is no HTTP, or comes too slowly, is told so in a problem document that carries the *always* headers.
     """
 
@@ -58,7 +59,12 @@ class Listening(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._watch_reader()
         self._expect(begun=bool(self.conn.trailing_data[0]))  # the next one may have come behind this one
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(begun=False)
@@ -72,6 +78,15 @@ class Listening(H11Protocol):
         elif not arriving and self._end is not None:
             self._end.cancel()
             self._end = None
+
+    def _watch_reader(self) -> None:
+        """An answer that leaves at once is none of our business."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self._patience, self._unread)
+
+    def _unread(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def _too_slow(self) -> None:
         self._refuse(TooSlow(f"A request must arrive whole within {self._patience:g} seconds. Send it again."))

@@ -8,11 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
+from uvicorn.server import ServerState
 
-from gateway import app
+from gateway import app, plugins
 from gateway.api import server
 from gateway.delivery.room import PostRoom
-from gateway.settings import RateSettings
+from gateway.settings import RateSettings, Settings
+from gateway.store import callers
+from gateway.store.session import Store
+from gateway.vault import Vault, generate
+from tests.support import Agencies
 
 UNHURRIED = RateSettings(calls_a_minute=10**6, tokens_a_minute=10**6, failures_a_minute=10**6)
 
@@ -20,10 +25,15 @@ UNHURRIED = RateSettings(calls_a_minute=10**6, tokens_a_minute=10**6, failures_a
 @dataclass(frozen=True)
 class Listener:
     port: int
+    state: ServerState
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def callers(self) -> set[int]:
+        """The ports at the other ends of the connections that are open at this moment."""
+        return {one.client[1] for one in list(self.state.connections) if one.client}
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), 10)
@@ -48,6 +58,19 @@ def hear(stream: socket.socket) -> bytes:
 
 
 @contextmanager
+def opened(url: str, agencies: Agencies, **changes: object) -> Iterator[PostRoom]:
+    """A room on the database at *url* that is not held back by how often it is called; for all tests of a module."""
+    store = Store(url, Vault(generate()), 10).open()
+    with store.begin() as tx:
+        callers.add_hub(tx, "glasgow-hub", by="test")
+    settings = Settings(**agencies.settings(rates=UNHURRIED, **changes))
+    try:
+        yield PostRoom(store, plugins.load(settings), settings)
+    finally:
+        store.close()
+
+
+@contextmanager
 def listening(room: PostRoom) -> Iterator[Listener]:
     """As ``gateway serve`` does, on a free port."""
     config = server.config(app.build(room), room.settings)
@@ -59,7 +82,7 @@ def listening(room: PostRoom) -> Iterator[Listener]:
         while not running.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield Listener(running.servers[0].sockets[0].getsockname()[1])
+        yield Listener(running.servers[0].sockets[0].getsockname()[1], running.server_state)
     finally:
         running.should_exit = True
         thread.join()

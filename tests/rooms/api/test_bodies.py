@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -14,17 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from gateway import app
 from gateway.api import incoming
 from gateway.console.pages import COOKIE
 from gateway.delivery.room import PostRoom
 from gateway.store import callers
 from tests.rooms.api.conftest import Hub
-from tests.rooms.api.listening import UNHURRIED
+from tests.rooms.api.listening import opened
 from tests.rooms.api.test_referrals import problem
-from tests.support import HOUSING, referral
+from tests.support import HOUSING, Agencies, referral
 
 MIB = 1024 * 1024
-EXAMPLES = 30  # of each route
+EXAMPLES = 20  # of each route
 CANARY = "Zanzibar"
 LARGE = 250_000  # bytes, within the limit of a body
 
@@ -100,13 +100,21 @@ def taking(app: FastAPI) -> list[tuple[str, APIRoute]]:
     return [(method, route) for method, route in found if method in ("POST", "PUT", "PATCH")]
 
 
-@pytest.fixture
-def room(room: PostRoom) -> PostRoom:
-    """One that is not held back by how often it is called."""
-    return replace(room, settings=room.settings.model_copy(update={"rates": UNHURRIED}))
+@pytest.fixture(scope="module")
+def room(new_database: Callable[[], str], agencies: Agencies) -> Iterator[PostRoom]:
+    with opened(new_database(), agencies) as made:
+        yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def hub(room: PostRoom) -> Iterator[Hub]:
+    with room.store.begin() as tx:
+        key = callers.add_hub(tx, "glasgow-hub", by="test")
+    with TestClient(app.build(room), base_url="http://127.0.0.1", follow_redirects=False) as client:
+        yield Hub(client, key)
+
+
+@pytest.fixture(scope="module")
 def known(hub: Hub) -> dict[str, str]:
     """Ids that there are, for the places in addresses."""
     agreed = hub.consent()

@@ -1,26 +1,31 @@
 """How the web process listens: what is no HTTP, or comes too slowly, is told so and hung up on."""
 
 import json
+import socket
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from gateway.api import server
 from gateway.delivery.room import PostRoom
-from tests.rooms.api.listening import Listener, hear, listening
+from tests.rooms.api.listening import Listener, hear, listening, opened
+from tests.support import Agencies
 
 PATIENCE = 0.4  # seconds
 POST = b"POST /v1/referrals HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def room(new_database: Callable[[], str], agencies: Agencies) -> Iterator[PostRoom]:
+    with opened(new_database(), agencies, arrival=f"{PATIENCE}s", hsts="365d") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def listener(room: PostRoom) -> Iterator[Listener]:
-    quick = room.settings.model_copy(update={"arrival": timedelta(seconds=PATIENCE), "hsts": timedelta(days=365)})
-    with listening(replace(room, settings=quick)) as found:
+    with listening(room) as found:
         yield found
 
 
@@ -83,6 +88,27 @@ def test_who_is_answered_early_may_not_go_on_for_ever(listener: Listener) -> Non
     assert heard.startswith(b"HTTP/1.1 401 ")
     assert heard.count(b"HTTP/1.1 ") == 1
     assert time.monotonic() - started < PATIENCE + 1
+
+
+def test_who_does_not_read_is_hung_up_on(listener: Listener) -> None:
+    with socket.socket() as stream:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream.connect(("127.0.0.1", listener.port))
+        stream.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)  # more than the kernel keeps for us
+        time.sleep(0.1)
+        mine = stream.getsockname()[1]
+        assert mine in listener.callers()
+        deadline = time.monotonic() + PATIENCE + 2
+        while mine in listener.callers() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert mine not in listener.callers()
+
+
+def test_a_length_and_chunks_at_once_hide_no_second_request(listener: Listener) -> None:
+    both = POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    heard = listener.say(both + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert heard.count(b"HTTP/1.1 ") == 1
+    problem(heard, 400, "malformed")
 
 
 def test_each_request_of_a_connection_has_its_own_time(listener: Listener) -> None:
