@@ -16,6 +16,7 @@ from .api import (
     deliveries,
     events,
     health,
+    messages,
     metrics,
     problems,
     referrals,
@@ -53,6 +54,7 @@ def build(room: PostRoom) -> ASGIApp:
     app.state.door = Door(room.store, room.settings)
     for part in (
         referrals,
+        messages,
         consents,
         bases,
         deliveries,

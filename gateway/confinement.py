@@ -169,8 +169,8 @@ class Confined(sdk.Adapter):
         request: sdk.Request | None = self._elsewhere.call("ask", sent) if self.asks else None
         return request
 
-    def read_update(self, reply: sdk.Reply) -> sdk.Answer:
-        answer: sdk.Answer = self._elsewhere.call("read_update", reply)
+    def read_update(self, reply: sdk.Reply) -> sdk.Answer | sdk.Message:
+        answer: sdk.Answer | sdk.Message = self._elsewhere.call("read_update", reply)
         return answer
 
     def withdraw(self, sent: sdk.Sent) -> sdk.Request | None:
@@ -181,10 +181,14 @@ class Confined(sdk.Adapter):
         request: sdk.Request | None = self._elsewhere.call("update", referral, sent)
         return request
 
+    def message(self, message: sdk.Message, sent: sdk.Sent) -> sdk.Request | None:
+        request: sdk.Request | None = self._elsewhere.call("message", message, sent)
+        return request
+
     asks: bool
 
 
 KINDS: dict[str, Any] = {
     "purpose": str, "needs": sdk.Needs, "codes": dict, "auth": sdk.Auth, "callback_auth": sdk.CallbackAuth | None,
-    "idempotent": bool, "polls": bool, "wsdl": str | None, "asks": bool,
+    "idempotent": bool, "polls": bool, "wsdl": str | None, "asks": bool, "takes_messages": bool,
 }  # fmt: skip

@@ -11,7 +11,7 @@ LENGTH = 16
 
 
 def new(prefix: str) -> str:
-    """A new id, for example ``ref_7Q2M4…``. *prefix* is ``con``, ``ref``, ``del``, ``key``, ``cli`` or ``whe``."""
+    """A new id, for example ``ref_7Q2M4…``. *prefix* is ``con``, ``ref``, ``del``, ``key``, ``cli``, ``msg`` or ``whe``."""
     number = secrets.randbits(5 * LENGTH)
     body = "".join(ALPHABET[number >> 5 * place & 31] for place in range(LENGTH))
     return f"{prefix}_{body}{check(body)}"

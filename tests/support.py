@@ -21,7 +21,7 @@ HOUSING, SOCIAL_SECURITY, HEALTH = "glasgow-housing", "social-security", "glasgo
 PURPOSES = {HOUSING: "housing", SOCIAL_SECURITY: "social-security", HEALTH: "health-care"}
 ALL_CATEGORIES = [
     "request", "identity", "identifier", "communication", "contact", "safety", "household", "children", "address",
-    "housing", "immigration", "income", "health", "support",
+    "housing", "immigration", "income", "health", "support", "message",
 ]  # fmt: skip
 
 CREDENTIALS: dict[str, dict[str, str]] = {

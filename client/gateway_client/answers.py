@@ -58,6 +58,27 @@ class Delivery(TypedDict):
     next_attempt_at: NotRequired[str]
 
 
+class Said(TypedDict):
+    """A message that was taken; *delivery* says what becomes of it."""
+
+    id: str
+    agency: str
+    delivery: str
+    at: str
+
+
+class Words(TypedDict):
+    """What a hub or an agency said about a referral. *sender*: ``hub`` or ``agency``; *answers*: the id of another."""
+
+    id: str
+    agency: str
+    sender: str
+    at: str
+    text: str
+    answers: NotRequired[str]
+    delivery: NotRequired[str]
+
+
 class Event(TypedDict):
     """One thing that happened. *id* is its place in the feed: keep it, and follow from there. See the event schema."""
 
@@ -72,6 +93,7 @@ class Event(TypedDict):
     reason: NotRequired[str]
     code: NotRequired[str]
     webhook: NotRequired[str]
+    message: NotRequired[str]
 
 
 class Feed(TypedDict):
@@ -162,6 +184,7 @@ class Agency(TypedDict):
     required: list[str]
     optional: list[str]
     required_categories: list[str]
+    takes_messages: bool
 
 
 class Area(TypedDict):
@@ -188,6 +211,7 @@ class Sheet(TypedDict):
     reference: NotRequired[str]
     contacts: list[Contact]
     referral: dict[str, Any]
+    message: NotRequired[str]
 
 
 class Webhook(TypedDict):

@@ -20,9 +20,11 @@ from .answers import (
     LawfulBasisUse,
     Referral,
     Route,
+    Said,
     Sheet,
     Webhook,
     Withdrawal,
+    Words,
 )
 from .credentials import ApiKey, ClientCredentials
 from .errors import NoAnswer, Unavailable
@@ -123,6 +125,21 @@ class Client:
         """How she can be reached safely from now on, as a whole; agencies that know another way are told at once."""
         path = f"/v1/referrals/{referral}/contact"
         found: Referral = self._call("POST", path, json=contact, key=key or str(uuid4()))
+        return found
+
+    def say(self, referral: str, agency: str, text: str, *, answers: str | None = None, key: str | None = None) -> Said:
+        """Answer *agency*, or tell it more about a referral that it has; she must agree to the category ``message``.
+
+        *answers*: the id of the agency's message. Raises Conflict where it takes no messages: see agencies().
+        """
+        document = {"agency": agency, "text": text, **({"answers": answers} if answers else {})}
+        path = f"/v1/referrals/{referral}/messages"
+        found: Said = self._call("POST", path, json=document, key=key or str(uuid4()))
+        return found
+
+    def messages(self, referral: str) -> list[Words]:
+        """What was said about a referral, oldest first. Reading it is audited."""
+        found: list[Words] = self._call("GET", f"/v1/referrals/{referral}/messages")["messages"]
         return found
 
     def agencies(self) -> list[Agency]:

@@ -31,11 +31,12 @@ class SheetView(View):
     agency: str
     purpose: str
     kind: str = Field(
-        description="referral: give it what is below; withdrawal: tell it that she took her referral back"
+        description="referral or update: give it what is below; message: tell it that; withdrawal: tell it that she took her referral back"
     )
     reference: str | None = Field(None, description="the agency's own, of the referral that is taken back")
     contacts: list[ContactView]
     referral: dict[str, Any] = Field(description="all that the agency may be given, following the referral schema")
+    message: str | None = Field(None, description="the words that it is to be told")
 
 
 class Answered(View):
@@ -56,14 +57,16 @@ def sheet(
     found = by_hand.sheet(room, delivery, caller)
     if "text/html" in accept:
         return HTMLResponse(_page(found), headers={"Content-Security-Policy": POLICY})
+    one = found.delivery
     return SheetView(
-        delivery=found.delivery.id,
-        agency=found.delivery.agency,
-        purpose=found.delivery.purpose,
-        kind=found.delivery.kind,
+        delivery=one.id,
+        agency=one.agency,
+        purpose=one.purpose,
+        kind=one.kind,
         reference=found.reference,
         contacts=[ContactView(**contact) for contact in found.contacts],
         referral=dict(found.data),
+        message=found.message,
     )
 
 
@@ -86,16 +89,16 @@ def status(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> A
 def _page(found: Sheet) -> str:
     """To print: no style, no script, nothing loaded."""
     one = found.delivery
-    taken_back = one.kind == "withdrawal"
-    title = f"{'Withdrawal' if taken_back else 'Referral'} for {one.agency}"
+    title = f"{one.kind.capitalize()} for {one.agency}"
     say = (
         "She took her referral back. Tell the agency to stop, and to delete what it was given."
-        if taken_back
+        if one.kind == "withdrawal"
         else "Give the agency this and nothing else. Destroy the sheet afterwards."
     )
     facts = [("Our reference", one.id), ("Made", f"{one.created_at.astimezone(UTC):%d %B %Y %H:%M} UTC")]
     facts += [("Their reference", found.reference)] if found.reference else []
     facts += [(contact["name"], ", ".join(contact["phones"])) for contact in found.contacts]
+    facts += [("Tell it", found.message)] if found.message else []
     tables = "".join(_table(rows) for rows in (facts, list(_rows(found.data))) if rows)
     return (
         f'<!doctype html><html lang="en-GB"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'

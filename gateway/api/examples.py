@@ -14,7 +14,7 @@ CONSENT: dict[str, Any] = {
         {
             "recipients": ["glasgow-housing"],
             "purposes": ["housing"],
-            "categories": ["request", "identity", "communication", "contact", "housing", "safety"],
+            "categories": ["request", "identity", "communication", "contact", "housing", "safety", "message"],
         }
     ],
     "ends_at": "2036-04-12T00:00:00+00:00",
@@ -68,6 +68,8 @@ BASIS: dict[str, Any] = {
     ],
     "ends_at": "2026-01-14T22:10:00+00:00",
 }
+
+MESSAGE: dict[str, Any] = {"agency": "glasgow-housing", "text": "She can move in on Monday. She would like two rooms."}
 
 GIVEN: dict[str, Any] = {"at": "2026-01-12T11:00:00+00:00", "to": "Duty officer", "reference": "R-1207"}
 

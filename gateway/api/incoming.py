@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.models import OAuth2, OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import SecurityScopes
@@ -14,11 +14,27 @@ from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, ValidationError
 
 from gateway.delivery.room import PostRoom
-from gateway.errors import Malformed, ScopeMissing, Unauthenticated, UnsupportedMedia
+from gateway.errors import KeyMissing, Malformed, ScopeMissing, Unauthenticated, UnsupportedMedia
 from gateway.policy.scopes import MEANINGS, Scope
 from gateway.store.callers import Caller
 
 from .door import TheDoor
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="any text of 1 to 255 characters, new for each referral or change (IETF draft, The Idempotency-Key HTTP Header)"
+    ),
+]
+
+
+def required_key(given: str | None) -> str:
+    """Raises KeyMissing."""
+    if not given or len(given) > 255:
+        raise KeyMissing(
+            "Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral or change."
+        )
+    return given
 
 
 async def post_room(request: Request) -> PostRoom:
@@ -66,6 +82,7 @@ MayReadReferrals = Annotated[Caller, Security(_authenticated, scopes=[Scope.REFE
 MayWriteConsents = Annotated[Caller, Security(_authenticated, scopes=[Scope.CONSENTS_WRITE])]
 MayReadConsents = Annotated[Caller, Security(_authenticated, scopes=[Scope.CONSENTS_READ])]
 MayApprove = Annotated[Caller, Security(_authenticated, scopes=[Scope.APPROVALS])]
+MayExchangeMessages = Annotated[Caller, Security(_authenticated, scopes=[Scope.MESSAGES])]
 MayDeliverByHand = Annotated[Caller, Security(_authenticated, scopes=[Scope.BY_HAND])]
 MayReadEvents = Annotated[Caller, Security(_authenticated, scopes=[Scope.EVENTS_READ])]
 MayManageWebhooks = Annotated[Caller, Security(_authenticated, scopes=[Scope.WEBHOOKS])]

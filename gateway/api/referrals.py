@@ -1,29 +1,21 @@
 """Referrals: submit one, and see what became of it."""
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from gateway import intake, telemetry
 from gateway.delivery import changes
-from gateway.errors import KeyMissing, Problem
+from gateway.errors import Problem
 from gateway.policy import contract
 from gateway.store import events, listings, referrals
 
 from . import examples
-from .incoming import Json, MayReadReferrals, MayWriteReferrals, Room
+from .incoming import IdempotencyKey, Json, MayReadReferrals, MayWriteReferrals, Room, required_key
 from .views import ReferralView, RouteView, View, body_of, delivery_views, event_view
 
 router = APIRouter(prefix="/v1/referrals", tags=["referrals"])
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description="any text of 1 to 255 characters, new for each referral or change (IETF draft, The Idempotency-Key HTTP Header)"
-    ),
-]
 
 
 class Accepted(View):
@@ -35,14 +27,6 @@ class Accepted(View):
     routes: dict[str, RouteView] = Field(description="how the agencies were found, where a need was named")
 
 
-def _key(given: str | None) -> str:
-    if not given or len(given) > 255:
-        raise KeyMissing(
-            "Send an Idempotency-Key header of 1 to 255 characters, a new one for each referral or change."
-        )
-    return given
-
-
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=body_of("referral", examples.REFERRAL))
 async def submit(
     caller: MayWriteReferrals, request: Request, body: Json, room: Room, idempotency_key: IdempotencyKey = None
@@ -51,7 +35,7 @@ async def submit(
     with telemetry.span("accept", parent=_trace(request)) as span:
         try:
             submission = intake.read(
-                room.agencies, body.document, body.raw, _key(idempotency_key), caller, span.traceparent
+                room.agencies, body.document, body.raw, required_key(idempotency_key), caller, span.traceparent
             )
             with telemetry.span("commit"):
                 taken = await request.app.state.counter.submit(submission)
@@ -84,7 +68,7 @@ def change_contact(
 
     Agencies that have, or may have, what it said before get an urgent update.
     """
-    contact, key = contract.check("contact", body.document), _key(idempotency_key)
+    contact, key = contract.check("contact", body.document), required_key(idempotency_key)
     changes.change_contact(room, referral, caller, contact, key, body.raw)
     return read(caller, referral, room)
 

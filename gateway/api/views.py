@@ -24,7 +24,7 @@ class DeliveryView(View):
     id: str
     referral: str | None = None
     agency: str = Field(description="its name; of an event, the webhook's id")
-    kind: str = Field(description="referral, update or withdrawal of one, or event for a webhook")
+    kind: str = Field(description="referral; update, message or withdrawal about one; or event for a webhook")
     state: str
     status: str
     reason: str | None = None
@@ -78,6 +78,7 @@ class EventView(View):
     reason: str | None = None
     code: str | None = None
     webhook: str | None = None
+    message: str | None = None
 
 
 class ReferralView(View):

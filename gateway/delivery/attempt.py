@@ -15,10 +15,11 @@ from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Basis, Grant, WhyNot
 from gateway.policy.lifecycle import Move, State
-from gateway.store import attempts, deliveries
+from gateway.store import attempts, deliveries, messages
 from gateway.store.attempts import Look
 from gateway.store.audit import Deed
 from gateway.store.deliveries import Delivery
+from gateway.store.messages import Message
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import StoreUnavailable, Tx
 from gateway.vault import Vault
@@ -48,15 +49,25 @@ class Parcel:
 
 
 @dataclass(frozen=True)
+class Letter:
+    """A hub's message that is still sealed, and the referral that it is about."""
+
+    message: Message
+    referral: SealedReferral
+    sent: sdk.Sent
+    places: tuple[str, ...] = ("/message",)
+
+
+@dataclass(frozen=True)
 class Send:
-    """Stage: give the agency a referral, or what changed of one, or take one back; or tell a hub of an event.
+    """Stage: give the agency a referral, or what changed of one, or a message, or take one back; or tell a hub of an event.
 
     *content* is the error when the records do not open, and Unmade where a person must tell the agency.
     """
 
     delivery: Delivery
     agency: Agency
-    content: Parcel | sdk.Sent | hub.Notice | Sealed | settle.Unmade
+    content: Parcel | Letter | sdk.Sent | hub.Notice | Sealed | settle.Unmade
 
     def request(self, room: PostRoom) -> sdk.Request | None:
         adapter, content = self.agency.adapter, self.content
@@ -69,13 +80,15 @@ class Send:
                 return content.request()
             case sdk.Sent():
                 return adapter.withdraw(content)
+            case Letter(message, referral, sent):
+                return adapter.message(message.open(referral.key(room.store.vault)), sent)
         whole, granted = content.referral.open(room.store.vault), content.permission
         data = minimise.keep(whole, self.agency.name, adapter.needs, granted.categories)
         content.places.extend(minimise.places(data))
-        sent = content.sent
-        key, at = (sent.delivery_key, sent.submitted_at) if sent else (self.delivery.id, self.delivery.created_at)
-        referral = sdk.Referral(key, at, data, adapter.needs, granted.basis)
-        return adapter.update(referral, sent) if sent else adapter.translate(referral)
+        first = content.sent
+        key, at = (first.delivery_key, first.submitted_at) if first else (self.delivery.id, self.delivery.created_at)
+        given = sdk.Referral(key, at, data, adapter.needs, granted.basis)
+        return adapter.update(given, content.sent) if content.sent else adapter.translate(given)
 
     def read(self, reply: sdk.Reply) -> sdk.Outcome:
         return sound.outcome(self.agency.adapter.classify(reply))
@@ -121,8 +134,8 @@ def _carry_out(room: PostRoom, stage: Send | Ask, began: float, span: telemetry.
     trace.tell(span, stage.agency, result)
     if isinstance(stage, Send):
         assert not isinstance(result, sdk.Update | sdk.NotFound)
-        parcel = stage.content if isinstance(stage.content, Parcel) else None
-        carried = (parcel.referral, parcel.places) if parcel else (None, [])
+        parcel = stage.content if isinstance(stage.content, Parcel | Letter) else None
+        carried = (parcel.referral, parcel.places) if parcel else (None, ())
         settling = partial(settle.outcome, room, stage.delivery, stage.agency, result, seconds, *carried)
     else:
         assert not isinstance(result, sdk.Delivered | sdk.Refused | settle.Unmade)
@@ -167,7 +180,7 @@ def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
     delivery = look.delivery
     agreed = _permission(room.store.vault, look, agency) if delivery.kind != "withdrawal" else None
     match delivery.state:
-        case State.QUEUED if isinstance(agreed, WhyNot) and delivery.kind == "referral":
+        case State.QUEUED if isinstance(agreed, WhyNot) and delivery.kind in ("referral", "message"):
             _stop(room, delivery, agreed)
             return None
         case State.QUEUED | State.TASK if agency.settings.by_hand and _for_a_person(delivery, agreed):
@@ -175,6 +188,8 @@ def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
             return None
         case State.QUEUED | State.ASKING if delivery.kind == "update" and agreed is not None:
             return _send_update(room, look, agency, agreed)
+        case State.QUEUED | State.ASKING if delivery.kind == "message" and agreed is not None:
+            return _send_message(room, look, agency, agreed)
         case State.QUEUED if isinstance(agreed, Grant | Sealed):
             return _send(room, look, agency, Move.BEGIN, agreed)
         case State.ASKING if agency.adapter.idempotent and isinstance(agreed, Grant):
@@ -206,7 +221,9 @@ def _not_now(look: Look, agency: Agency) -> Wait | None:
     if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
         return Wait(timedelta(0))
     again = delivery.state is State.ASKING and agency.adapter.idempotent
-    would_send = delivery.kind == "referral" and (delivery.state is State.QUEUED or again)
+    would_send = (
+        delivery.kind == "referral" and (delivery.state is State.QUEUED or again)
+    ) or delivery.kind == "message"
     return Wait(AREA_OFF_AGAIN, "area_off") if look.area_off and would_send else None
 
 
@@ -231,7 +248,7 @@ def _permission(vault: Vault, look: Look, agency: Agency) -> Grant | WhyNot | Se
         stored = look.consent(vault)
     except Sealed as error:
         return error
-    return permission(stored.consent, agency, look.delivery.purpose, look.at)
+    return permission(stored.consent, agency, look.delivery.purpose, look.at, kind=look.delivery.kind)
 
 
 def _send(
@@ -241,6 +258,7 @@ def _send(
     verb: Move,
     agreed: Grant | Sealed | settle.Unmade,
     sent: sdk.Sent | None = None,
+    message: Message | None = None,
 ) -> Send | None:
     """The sending begins with this commit: from then on, whatever dies, the request may have left.
 
@@ -250,18 +268,23 @@ def _send(
     with room.store.single() as tx:
         moving = deliveries.put_move(
             tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.agreed,
-            deeds=_deeds(look, granted) if granted else [],
+            deeds=_deeds(look, granted, message) if granted else [],
         )  # fmt: skip
     held = moving.result()
     if held and granted and granted.basis is not Basis.CONSENT:
         log.warning("sent without consent", delivery=held.id, agency=agency.name, kind=granted.basis)
-    content = Parcel(look.referral, agreed, sent) if isinstance(agreed, Grant) else agreed
-    return Send(held, agency, content) if held else None
+    if held is None:
+        return None
+    if not isinstance(agreed, Grant):
+        return Send(held, agency, agreed)
+    letter = Letter(message, look.referral, sent) if message and sent else None
+    return Send(held, agency, letter or Parcel(look.referral, agreed, sent))
 
 
-def _deeds(look: Look, granted: Grant) -> list[Deed]:
-    """What is done by sending: the referral is opened, and, rarely, sent on another basis than consent."""
-    deeds = [Deed("gateway", "referral.open", look.referral.id, {"because": f"send to {granted.agency}"})]
+def _deeds(look: Look, granted: Grant, message: Message | None) -> list[Deed]:
+    """What is done by sending: referral or message is opened, and, rarely, sent on another basis than consent."""
+    action, opened = ("message.open", message.id) if message else ("referral.open", look.referral.id)
+    deeds = [Deed("gateway", action, opened, {"because": f"send to {granted.agency}"})]
     if granted.basis is not Basis.CONSENT:
         detail = {"basis": granted.basis, "agency": granted.agency, "record": look.referral.consent}
         deeds.append(Deed("gateway", "lawful-basis.send", look.referral.id, detail))
@@ -286,6 +309,26 @@ def _send_update(room: PostRoom, look: Look, agency: Agency, agreed: Grant | Why
     with room.store.begin() as tx:
         sent = _sent(tx, delivery)
     return _send(room, look, agency, verb, agreed, sent)
+
+
+def _send_message(room: PostRoom, look: Look, agency: Agency, agreed: Grant | WhyNot | Sealed) -> Send | None:
+    """Tell the agency what the hub says; in doubt again, under the same key.
+
+    When she agrees no more, one in doubt is not repeated: after a withdrawal there is nothing to find out, else
+    somebody else must.
+    """
+    delivery = look.delivery
+    if agreed is WhyNot.WITHDRAWN:
+        _stop(room, delivery, agreed)
+        return None
+    with room.store.begin() as tx:
+        if isinstance(agreed, WhyNot):
+            deliveries.let_go(tx, delivery, None)
+            behind.release(tx, delivery)
+            return None
+        message, sent = messages.carried(tx, delivery.id), _sent(tx, delivery)
+    verb = Move.BEGIN if delivery.state is State.QUEUED else Move.REPEAT
+    return _send(room, look, agency, verb, agreed, sent, message)
 
 
 def _take_back(room: PostRoom, delivery: Delivery, agency: Agency) -> Send | None:

@@ -1,4 +1,4 @@
-"""What follows a referral to its agency: updates and withdrawals, one after another, none before the referral itself."""
+"""What follows a referral to its agency: updates, messages and withdrawals, one after another, none before the referral."""
 
 from gateway_sdk import Status
 
@@ -67,13 +67,22 @@ def release(tx: Tx, delivery: Delivery) -> None:
             deliveries.move(tx, one, Move.WITHDRAW, code="nothing_to_take_back", status=Status.WITHDRAWN)
 
 
-def _queue(tx: Tx, first: Delivery, kind: str) -> None:
-    """One more in the line of *first*; every one of it is locked."""
+def speak(tx: Tx, delivery: Delivery) -> str | None:
+    """Let a message follow a referral: the id of its delivery. None: its agency has not got it, and will not, or no longer."""
+    first, followers = deliveries.line(tx, delivery.id)
+    if first.status is Status.WITHDRAWN or _leaving(followers):
+        return None
+    return _queue(tx, first, "message") if first.may_be_there or first.state in UNDELIVERED else None
+
+
+def _queue(tx: Tx, first: Delivery, kind: str) -> str:
+    """One more in the line of *first*, every one of which is locked; its id."""
     first, followers = deliveries.line(tx, first.id)
     assert first.referral is not None, "an event is followed by nothing"
     held = any(holds(one) for one in (first, *followers))
     to = {first.agency: first.purpose}
-    deliveries.queue(tx, first.referral, hub=first.hub, to=to, kind=kind, of=first.id, held=held)
+    made = deliveries.queue(tx, first.referral, hub=first.hub, to=to, kind=kind, of=first.id, held=held)
+    return made[first.agency]
 
 
 def _leaving(followers: list[Delivery]) -> bool:

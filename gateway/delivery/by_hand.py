@@ -17,7 +17,7 @@ from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Grant, WhyNot
 from gateway.policy.lifecycle import Move, Party, State
-from gateway.store import audit, consents, deliveries, directory, events, referrals
+from gateway.store import audit, consents, deliveries, directory, events, messages, referrals
 from gateway.store.attempts import Look
 from gateway.store.callers import Caller
 from gateway.store.deliveries import Delivery
@@ -32,13 +32,15 @@ SKEW = timedelta(minutes=5)  # a worker's watch may go before our clock
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a person needs to give *delivery* to its agency. *data*: the minimised referral; empty for a withdrawal.
+    """What a person needs to give *delivery* to its agency. *data*: the minimised referral; empty for a withdrawal,
+    and for a *message*, the words.
 
     *reference*: the agency's own, of what is taken back. *contacts*: name and numbers of its services.
     """
 
     delivery: Delivery
     data: Mapping[str, Any]
+    message: str | None
     reference: str | None
     contacts: list[dict[str, Any]]
 
@@ -73,19 +75,26 @@ def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
 
 
 def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller) -> Sheet:
+    because = f"sheet of {task.id} for {agency.name}"
     data: Mapping[str, Any] = {}
+    message = None
     if task.kind != "withdrawal" and task.referral:
         deliveries.open_sheet(tx, task)
-        whole = referrals.sealed(tx, task.referral).open(tx.vault)
-        data = minimise.keep(whole, agency.name, agency.adapter.needs, grant.categories)
-        audit.write(tx, caller.actor, "referral.open", task.referral, because=f"sheet of {task.id} for {agency.name}")
+        referral = referrals.sealed(tx, task.referral)
+        if task.kind == "message":
+            letter = messages.carried(tx, task.id)
+            message = letter.open(referral.key(tx.vault)).text
+            audit.write(tx, caller.actor, "message.open", letter.id, because=because)
+        else:
+            data = minimise.keep(referral.open(tx.vault), agency.name, agency.adapter.needs, grant.categories)
+            audit.write(tx, caller.actor, "referral.open", task.referral, because=because)
     original = deliveries.get(tx, task.of) if task.of else task
     contacts = [
         {"name": one.name, "phones": [phone["number"] for phone in one.phones]}
         for one in directory.look(tx).services
         if one.agency == agency.name
     ]
-    return Sheet(task, data, deliveries.reference(tx, original), contacts)
+    return Sheet(task, data, message, deliveries.reference(tx, original), contacts)
 
 
 def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> Delivery:
@@ -150,7 +159,7 @@ def _not_given(tx: Tx, task: Delivery, status: sdk.Status, reason: sdk.Reason | 
     if task.kind == "referral" and status is sdk.Status.DECLINED:
         task = deliveries.set_status(tx, task, status, reason=reason, at=tx.now(), by=caller.actor)
         deliveries.put_move(tx, task, Move.REFUSE, by=caller.actor, code="declined_by_hand")
-    elif task.kind == "referral" and status is sdk.Status.WITHDRAWN:
+    elif task.kind in ("referral", "message") and status is sdk.Status.WITHDRAWN:
         deliveries.put_move(tx, task, Move.WITHDRAW, by=caller.actor, code="not_given", status=status)
     else:
         raise Conflict(f"{task.id} waits to be given: record that first, or that it is declined or withdrawn")
@@ -162,7 +171,7 @@ def _permission(record: consents.Record, task: Delivery, agency: Agency, at: dat
     """A withdrawal tells nothing of her, and is never stopped."""
     if task.kind == "withdrawal":
         return Grant(agency.name, task.purpose, frozenset())
-    return permission(record.consent, agency, task.purpose, at)
+    return permission(record.consent, agency, task.purpose, at, kind=task.kind)
 
 
 def _missing(agency: Agency, why: WhyNot) -> list[dict[str, str]]:

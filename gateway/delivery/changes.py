@@ -138,7 +138,9 @@ def _lost_by(delivery: Delivery, lost: frozenset[changes.Place]) -> frozenset[st
 
 
 def _granted(consent: Consent, delivery: Delivery, agency: Agency | None, at: datetime) -> Grant | WhyNot:
-    return permission(consent, agency, delivery.purpose, at) if agency else WhyNot.NOT_RECIPIENT
+    if agency is None:
+        return WhyNot.NOT_RECIPIENT
+    return permission(consent, agency, delivery.purpose, at, kind=delivery.kind)
 
 
 def _given(whole: Mapping[str, Any], agency: Agency, categories: frozenset[str]) -> dict[str, Any]:
@@ -150,10 +152,10 @@ def expire(room: PostRoom) -> None:
     with room.store.begin() as tx:
         for record in consents.due(tx):
             resting, over = deliveries.of_consent(tx, record.id), record.read_at >= record.consent.ends_at
-            for delivery in resting:
+            for delivery in [one for first in resting for one in deliveries.with_messages(tx, first)]:
                 granted = _granted(record.consent, delivery, room.agencies.get(delivery.agency), record.read_at)
                 if (over or granted is WhyNot.EXPIRED) and (
-                    delivery.state in (State.WAITING, State.QUEUED) or behind.unopened(delivery)
+                    delivery.state in (State.HELD, State.WAITING, State.QUEUED) or behind.unopened(delivery)
                 ):
                     settle.consent_ended(tx, delivery, WhyNot.EXPIRED)
             if not over or not resting:

@@ -20,6 +20,7 @@ OWN = {
     "declined_by_hand": "the agency told a person that it will not take it",
     "not_given": "a person found that it was never given",
     "update_by_hand": "the agency has no way to take a change, or may not be told it this way: somebody must tell it",
+    "message_by_hand": "the agency has no way to take a message: somebody must tell it",
     "withdraw_by_hand": "the agency has no way to take a referral back: somebody must tell it",
     "nothing_to_take_back": "the agency never got the referral",
     "taken_back": "the agency took the withdrawal",

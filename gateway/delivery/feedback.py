@@ -1,6 +1,6 @@
 """An agency said something: move the referral's public status, and let the hub know."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import gateway_sdk as sdk
@@ -9,7 +9,7 @@ from gateway import logs, wire
 from gateway.errors import Malformed, NotFound, Unauthenticated
 from gateway.plugins import Agency
 from gateway.policy.lifecycle import FINAL, Move, Party, State, status_may_become
-from gateway.store import audit, deliveries
+from gateway.store import audit, deliveries, messages
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -35,37 +35,52 @@ def callback(room: PostRoom, name: str, headers: Mapping[str, str], body: bytes)
         now = tx.now()
     if not wire.verify_callback(agency.adapter.callback_auth, agency.credentials, headers, body, now):
         raise Unauthenticated("the signature or token of this callback is missing, wrong or out of date")
-    update = _read(agency, sdk.Reply(200, headers, body))
+    said = _read(agency, sdk.Reply(200, headers, body))
     with room.store.begin() as tx:
-        identifier = update.id or headers.get("webhook-id")
+        identifier = (
+            headers.get("webhook-id") if isinstance(said, sdk.Message) else said.id or headers.get("webhook-id")
+        )
         if identifier and not deliveries.first_seen(tx, name, identifier):
             return
-        delivery = deliveries.find(tx, name, key=update.delivery_key, reference=update.reference)
+        delivery = deliveries.find(tx, name, key=said.delivery_key, reference=said.reference)
         if delivery is None:
             raise NotFound("this agency holds no such referral")
-        apply(tx, delivery, update, by=f"agency:{name}")
+        if isinstance(said, sdk.Message):
+            hear(tx, it_has_it(tx, delivery, by=f"agency:{name}"), [said])
+        else:
+            apply(tx, delivery, said, by=f"agency:{name}")
 
 
-def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update:
+def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update | sdk.Message:
     try:
-        answer = sound.answer(agency.adapter.read_update(reply))
+        return sound.callback(agency.adapter.read_update(reply))
     except Exception as error:  # an adapter is code we did not write
         log.warning("callback unreadable", agency=agency.name, exc_info=error)
         raise Malformed("this callback does not follow the contract") from None
-    if not isinstance(answer, sdk.Update):
-        raise Malformed("this callback says nothing about a referral")
-    return answer
+
+
+def it_has_it(tx: Tx, delivery: Delivery, *, by: str) -> Delivery:
+    """An agency that speaks of a referral has it: an uncertain send is thereby resolved."""
+    if delivery.state is State.ASKING:
+        delivery = deliveries.move(tx, delivery, Move.DELIVER, by=by) or delivery
+        behind.release(tx, delivery)
+    return delivery
+
+
+def hear(tx: Tx, delivery: Delivery, said: Iterable[sdk.Message]) -> None:
+    """Keep what an agency said about *delivery* in words, each once."""
+    for message in said:
+        if deliveries.first_seen(tx, delivery.agency, f"message {message.id}"):
+            messages.keep(tx, delivery, message)
 
 
 def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str, party: Party = Party.AGENCY) -> bool:
     """Move the public status of a locked *delivery* as *update* says, which *party* brought.
 
-    What comes late, or may not follow, changes nothing and is kept in the audit: False. An agency that
-    speaks of a referral has it: an uncertain send is thereby resolved.
+    What comes late, or may not follow, changes nothing and is kept in the audit: False.
     """
-    if delivery.state is State.ASKING:
-        delivery = deliveries.move(tx, delivery, Move.DELIVER, by=by) or delivery
-        behind.release(tx, delivery)
+    delivery = it_has_it(tx, delivery, by=by)
+    hear(tx, delivery, update.messages)
     if update.reference and delivery.reference is None:
         deliveries.keep_reference(tx, delivery, update.reference)
     now = tx.now()

@@ -151,7 +151,7 @@ def held_back(room: PostRoom, tx: Tx, picked: Iterable[Picked]) -> dict[str, str
             found[one.id] = "erased"
         elif one.agency not in room.agencies:
             found[one.id] = "not_configured"
-        elif one.kind == "referral" and one.consent:
+        elif one.kind in ("referral", "message") and one.consent:
             asked.append((one, (one.consent, one.hub)))
     records = _records(tx, {rests_on for _, rests_on in asked})
     for one, rests_on in asked:
@@ -159,7 +159,8 @@ def held_back(room: PostRoom, tx: Tx, picked: Iterable[Picked]) -> dict[str, str
         if record is None:
             found[one.id] = "record_damaged"
             continue
-        answer = permission.permission(record.consent, room.agencies[one.agency], one.purpose, record.read_at)
+        agency = room.agencies[one.agency]
+        answer = permission.permission(record.consent, agency, one.purpose, record.read_at, kind=one.kind)
         if isinstance(answer, WhyNot):
             found[one.id] = permission.code(answer)
     return found

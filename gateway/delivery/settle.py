@@ -22,7 +22,7 @@ from .room import PostRoom
 
 log = logs.get()
 
-BY_HAND = {"update": "update_by_hand", "withdrawal": "withdraw_by_hand"}
+BY_HAND = {"update": "update_by_hand", "message": "message_by_hand", "withdrawal": "withdraw_by_hand"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 import gateway_sdk as sdk
 
 LONGEST = 128  # characters of an agency's reference or id
+WORDS = 8000  # characters of a message
 
 
 class Unsound(ValueError):
@@ -56,8 +57,10 @@ def answer(found: object) -> sdk.Answer:
                 _text(value)
             at = found.at
             known = isinstance(found.status, sdk.Status) and isinstance(found.reason, sdk.Reason | None)
-            if not known or not (at is None or (isinstance(at, datetime) and at.tzinfo is not None)):
+            if not known or not _time(at) or not isinstance(found.messages, tuple):
                 raise Unsound("an update without sense")
+            for message in found.messages:
+                _message(message)
             return found
         case sdk.NotFound():
             return found
@@ -65,6 +68,30 @@ def answer(found: object) -> sdk.Answer:
             _code(found)
             return found
     raise Unsound("not an answer")
+
+
+def callback(found: object) -> sdk.Update | sdk.Message:
+    """*found*, if it says something about a referral that an agency has. Raises Unsound."""
+    if isinstance(found, sdk.Message):
+        _message(found)
+        return found
+    said = answer(found)
+    if not isinstance(said, sdk.Update):
+        raise Unsound("nothing about a referral")
+    return said
+
+
+def _message(found: object) -> None:
+    if not isinstance(found, sdk.Message) or not found.id or not _time(found.at):
+        raise Unsound("not a message")
+    for value in (found.id, found.answers, found.delivery_key, found.reference):
+        _text(value)
+    if not isinstance(found.text, str) or not 0 < len(found.text) <= WORDS:
+        raise Unsound("a message has words, and not too many")
+
+
+def _time(at: object) -> bool:
+    return at is None or (isinstance(at, datetime) and at.tzinfo is not None)
 
 
 def _text(value: object) -> None:

@@ -13,6 +13,7 @@ class Scope(StrEnum):
     CONSENTS_WRITE = "consents:write"
     CONSENTS_READ = "consents:read"
     APPROVALS = "approvals"
+    MESSAGES = "messages"
     BY_HAND = "by-hand"
     EVENTS_READ = "events:read"
     WEBHOOKS = "webhooks"
@@ -25,6 +26,7 @@ MEANINGS = {
     Scope.CONSENTS_WRITE: "record, change and withdraw consents and other lawful bases",
     Scope.CONSENTS_READ: "read consents, their versions and receipts, and other lawful bases",
     Scope.APPROVALS: "approve another lawful basis as the second worker",
+    Scope.MESSAGES: "read and write what is said about a referral in words",
     Scope.BY_HAND: "open the sheet of a delivery by hand, and record what was given and answered",
     Scope.EVENTS_READ: "follow the feed of events",
     Scope.WEBHOOKS: "manage the hub's webhooks",

@@ -39,6 +39,7 @@ __all__ = [
 
 NAMES = (
     "referral", "consent", "withdrawal", "contact", "lawful_basis", "approval", "delivery", "event", "route", "given", "answer",
+    "message",
 )  # fmt: skip
 
 

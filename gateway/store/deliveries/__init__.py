@@ -9,7 +9,7 @@ from .by_hand import open_sheet, remind
 from .claiming import Claimed, Window, abandoned, claim_due, let_go, take
 from .moving import Attempt, Moving, move, put_move, tell
 from .queueing import queue
-from .reading import get, line, lock, of_consent, of_referral, waiting_for
+from .reading import get, line, lock, of_consent, of_referral, waiting_for, with_messages
 from .rows import Delivery
 from .sealed import given, keep_given, keep_reference, open_fields, reference, route, seal_fields
 
@@ -17,4 +17,5 @@ __all__ = [
     "Attempt", "Claimed", "Delivery", "Moving", "Window", "abandoned", "claim_due", "find", "first_seen", "get", "given",
     "keep_given", "keep_reference", "let_go", "line", "lock", "move", "of_consent", "of_referral", "open_fields", "open_sheet",
     "put_move", "queue", "reference", "remind", "route", "seal_fields", "set_status", "stop_polling", "take", "tell", "waiting_for",
+    "with_messages",
 ]  # fmt: skip

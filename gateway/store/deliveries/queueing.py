@@ -22,7 +22,7 @@ def queue(
 ) -> dict[str, str]:
     """One new delivery for each agency of *to*, ``{agency: purpose}``; due at once, or *held*. Returns ``{agency: id}``.
 
-    One *of* another goes before what waits for that agency, and is counted there.
+    One *of* another is counted there, and goes before what waits for that agency, unless it is a message.
     """
     made = {agency: ids.new("del") for agency in to}
     state = State.HELD if held else State.WAITING
@@ -30,7 +30,7 @@ def queue(
         "WITH followed AS (UPDATE deliveries SET followers = followers + 1 WHERE id = %(of)s) "
         "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, of, state, status, due_at, created_at) "
         "SELECT id, %(referral)s, %(hub)s, agency, purpose, %(kind)s, %(of)s, %(state)s, %(status)s, "
-        "       CASE WHEN %(held)s THEN NULL WHEN %(of)s::text IS NULL THEN now() ELSE now() - interval '1 h' END, "
+        "       CASE WHEN %(held)s THEN NULL WHEN %(of)s::text IS NULL OR %(kind)s = 'message' THEN now() ELSE now() - interval '1 h' END, "
         "       clock_timestamp() "
         "FROM unnest(%(ids)s::text[], %(agencies)s::text[], %(purposes)s::text[]) AS new(id, agency, purpose)",
         {

@@ -62,6 +62,15 @@ def line(tx: Tx, identifier: str) -> tuple[Delivery, list[Delivery]]:
     return Delivery.of_row(row), [Delivery.of_row(row) for row in rows]
 
 
+def with_messages(tx: Tx, delivery: Delivery) -> list[Delivery]:
+    """A referral's locked *delivery*, and the messages that follow it, locked."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE of = %(id)s AND kind = 'message' ORDER BY created_at, id FOR UPDATE",
+        {"id": delivery.id},
+    )
+    return [delivery, *map(Delivery.of_row, rows)]
+
+
 def waiting_for(tx: Tx, delivery: str) -> list[Delivery]:
     """What is held until *delivery*, or what follows it, is settled, locked."""
     rows = tx.all(

@@ -13,7 +13,8 @@ from gateway.policy.lifecycle import MAY_HAVE_IT, State
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one agency. *kind*: ``referral``, or ``update`` or ``withdrawal`` *of* an earlier delivery.
+    """One thing that is told to one agency. *kind*: ``referral``, or ``update``, ``message`` or ``withdrawal`` *of* a
+    referral's delivery.
 
     Or an *event* for a hub's webhook (kind ``event``), whose id is then in the place of the agency's name.
     """

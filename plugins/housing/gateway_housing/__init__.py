@@ -9,7 +9,7 @@ from typing import Any
 
 import gateway_sdk as sdk
 
-from .contract import CODES, PROBLEMS, STATUSES, document
+from .contract import CODES, MESSAGE, PROBLEMS, STATUSES, document
 
 
 class Housing(sdk.Adapter):
@@ -28,6 +28,7 @@ class Housing(sdk.Adapter):
     auth = sdk.OAuth2ClientCredentials("/oauth/token", scope="referrals")
     callback_auth = sdk.SignedCallback()
     idempotent = True
+    takes_messages = True
 
     def translate(self, referral: sdk.Referral) -> sdk.RestRequest:
         return sdk.RestRequest("POST", "/referrals", json=document(referral), idempotency_key=referral.delivery_key)
@@ -56,7 +57,7 @@ class Housing(sdk.Adapter):
     def ask(self, sent: sdk.Sent) -> sdk.RestRequest:
         return sdk.RestRequest("GET", "/referrals", query={"reference": sent.delivery_key})
 
-    def read_update(self, reply: sdk.Reply) -> sdk.Answer:
+    def read_update(self, reply: sdk.Reply) -> sdk.Answer | sdk.Message:
         if reply.status in (401, 429, 503):
             return sdk.Unavailable(f"HTTP {reply.status}", retry_after=reply.retry_after)
         if reply.status != 200:
@@ -64,7 +65,7 @@ class Housing(sdk.Adapter):
         body = reply.json
         if isinstance(body, Mapping) and isinstance(body.get("referrals"), list):
             return _update(body["referrals"][0]) if body["referrals"] else sdk.NotFound()
-        return _update(body)
+        return _message(body) if isinstance(body, Mapping) and body.get("type") == MESSAGE else _update(body)
 
     def update(self, referral: sdk.Referral, sent: sdk.Sent) -> sdk.RestRequest:
         return sdk.RestRequest(
@@ -76,6 +77,10 @@ class Housing(sdk.Adapter):
             "POST", f"/withdrawals/{sent.delivery_key}", json={"reason": "consent-withdrawn"},
             idempotency_key=sent.message_key,
         )  # fmt: skip
+
+    def message(self, message: sdk.Message, sent: sdk.Sent) -> sdk.RestRequest:
+        said = {"id": message.id, "text": message.text, **({"answers": message.answers} if message.answers else {})}
+        return sdk.RestRequest("POST", f"/messages/{sent.delivery_key}", json=said, idempotency_key=sent.message_key)
 
 
 def _case_id(reply: sdk.Reply) -> str:
@@ -106,6 +111,17 @@ def _update(body: Any) -> sdk.Update:
         reason=sdk.Reason(reason) if reason else None,
         at=datetime.fromisoformat(body["at"]) if "at" in body else None,
         id=body.get("id"),
+    )
+
+
+def _message(body: Mapping[str, Any]) -> sdk.Message:
+    return sdk.Message(
+        body["id"],
+        body["text"],
+        datetime.fromisoformat(body["at"]) if "at" in body else None,
+        answers=body.get("answers"),
+        delivery_key=body.get("reference"),
+        reference=body.get("caseId"),
     )
 
 

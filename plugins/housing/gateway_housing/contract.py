@@ -8,6 +8,7 @@ from typing import Any
 import gateway_sdk as sdk
 
 NOT_THREATENED = "not-threatened-with-homelessness"
+MESSAGE = "referral.message"  # the type of a council's message; what else it posts is a status
 TYPES = "https://housing.example/problems/"
 
 PROBLEMS: Mapping[str, str] = {
@@ -15,6 +16,7 @@ PROBLEMS: Mapping[str, str] = {
     TYPES + NOT_THREATENED: "not_threatened",
     TYPES + "outside-area": "outside_area",
     TYPES + "reference-reused": "reference_reused",
+    TYPES + "unknown-reference": "unknown_reference",
 }
 
 CODES: Mapping[str, str] = {
@@ -22,6 +24,7 @@ CODES: Mapping[str, str] = {
     "not_threatened": "she does not lose her home within six months, so the council opens no case yet",
     "outside_area": "the council does not serve the area",
     "reference_reused": "the council holds another referral under this reference",
+    "unknown_reference": "the council holds no referral under this reference: tell it by phone",
     "not_authorised": "the council does not accept the gateway's credentials",
 }
 

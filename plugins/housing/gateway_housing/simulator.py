@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway_sdk import Status
-from gateway_sdk.simulator import Case, Incoming, Response, Simulator, main
+from gateway_sdk.simulator import Callback, Case, Incoming, Response, Said, Simulator, main, now
 from jsonschema import Draft202012Validator
 
-from .contract import NOT_THREATENED, STATUSES, TYPES, schema
+from .contract import MESSAGE, NOT_THREATENED, STATUSES, TYPES, schema
 
 DEMO_CLIENT_ID, DEMO_CLIENT_SECRET = "demo-gateway", "demo-secret"
 DEMO_CALLBACK_SECRET = "whsec_" + base64.b64encode(b"a secret for demonstrations only").decode()
@@ -58,6 +58,8 @@ class HousingSimulator(Simulator):
                 return self._update(request, key)
             case "POST", ["withdrawals", key]:
                 return self._withdraw(request, key)
+            case "POST", ["messages", key]:
+                return self._hear(request, key)
             case _:
                 return problem(404, "not-found")
 
@@ -113,6 +115,15 @@ class HousingSimulator(Simulator):
         case.status, case.document = Status.WITHDRAWN, None
         return Response(204)
 
+    def _hear(self, request: Incoming, key: str) -> Response:
+        case, message = self.find(request.site, key=key), json.loads(request.body)
+        if not validator("HubMessage").is_valid(message) or "idempotency-key" not in request.headers:
+            return problem(422, "invalid")
+        if case is None or case.status is Status.WITHDRAWN:
+            return problem(404, "unknown-reference")
+        self.hear(case, Said("hub", message["id"], message["text"], now(), message.get("answers")))
+        return Response.json(201, self._case(case))
+
     def _case(self, case: Case) -> dict[str, Any]:
         return {"id": case.reference, "reference": case.key, "status": WORDS[case.status]}
 
@@ -123,9 +134,13 @@ class HousingSimulator(Simulator):
             "at": case.updated_at, **reason,
         }  # fmt: skip
 
-    def callback(self, case: Case) -> tuple[bytes, dict[str, str]] | None:
+    def callback(self, case: Case) -> Callback | None:
         identifier = f"msg_{case.reference}_{case.updates}"
         return signed(identifier, {"id": identifier, **self._status(case)})
+
+    def question(self, case: Case, said: Said) -> Callback:
+        told = {"id": said.id, "text": said.text, "at": said.at}
+        return signed(said.id, {"type": MESSAGE, "reference": case.key, "caseId": case.reference, **told})
 
 
 def signed(identifier: str, message: dict[str, Any], at: float | None = None) -> tuple[bytes, dict[str, str]]:

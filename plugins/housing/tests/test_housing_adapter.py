@@ -1,5 +1,6 @@
 """What the adapter says is in the contract, and so is what the simulator answers."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,7 +86,18 @@ def test_refer_again_ask_and_withdraw() -> None:
         update = ADAPTER.read_update(listed)
         assert isinstance(update, sdk.Update)
         assert (update.status, update.delivery_key, update.reference) == (sdk.Status.SENT, KEY, case.reference)
+        asked = simulator.ask(case, "Has she a passport?")
+        body, headers = simulator.question(case, asked)
+        assert validator("CouncilMessage").is_valid(json.loads(body))
+        question = ADAPTER.read_update(sdk.Reply(200, headers, body))
+        assert isinstance(question, sdk.Message)
+        assert (question.text, question.delivery_key) == ("Has she a passport?", KEY)
+        answer = ADAPTER.message(sdk.Message("msg_0000000000000000A", "Yes.", AT, question.id), sent)
+        assert validator("HubMessage").is_valid(answer.json)
+        assert ADAPTER.classify(council.send(answer)) == sdk.Delivered(case.reference)
+        assert [said.text for said in case.messages] == ["Has she a passport?", "Yes."]
         assert ADAPTER.classify(council.send(ADAPTER.withdraw(sent))) == sdk.Delivered()
+        assert ADAPTER.classify(council.send(answer)) == sdk.Refused("unknown_reference")
         assert (case.status, case.document) == (sdk.Status.WITHDRAWN, None)
 
 

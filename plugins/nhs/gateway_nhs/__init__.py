@@ -28,6 +28,7 @@ class Nhs(sdk.Adapter):
     auth = sdk.ApiKey("apikey")
     callback_auth = sdk.BearerCallback()
     idempotent = True
+    takes_messages = True
     Settings = NhsSettings
     settings: NhsSettings
 
@@ -39,8 +40,8 @@ class Nhs(sdk.Adapter):
     def classify(self, reply: sdk.Reply) -> sdk.Outcome:
         return replies.outcome(reply)
 
-    def read_update(self, reply: sdk.Reply) -> sdk.Answer:
-        return replies.update(reply)
+    def read_update(self, reply: sdk.Reply) -> sdk.Answer | sdk.Message:
+        return replies.said(reply)
 
     def update(self, referral: sdk.Referral, sent: sdk.Sent) -> sdk.RestRequest:
         body = bundle.referral(referral, self.settings, sent)
@@ -48,6 +49,10 @@ class Nhs(sdk.Adapter):
 
     def withdraw(self, sent: sdk.Sent) -> sdk.RestRequest:
         return self._message(bundle.revocation(sent, self.settings), request=sent.message_key, thread=sent.delivery_key)
+
+    def message(self, message: sdk.Message, sent: sdk.Sent) -> sdk.RestRequest:
+        body = bundle.communication(message, sent, self.settings)
+        return self._message(body, request=sent.message_key, thread=sent.delivery_key)
 
     def _message(self, body: Mapping[str, Any], *, request: str, thread: str) -> sdk.RestRequest:
         """BaRS: a retry has the same request id; what follows a referral has a new one and keeps its correlation id."""

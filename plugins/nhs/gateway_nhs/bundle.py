@@ -16,7 +16,10 @@ STRUCTURE = "https://fhir.nhs.uk/StructureDefinition/"
 EVENTS = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
 REASONS = "https://fhir.nhs.uk/CodeSystem/message-reason-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
+OUR_EVENTS = "https://referral-gateway.example/fhir/CodeSystem/message-events"  # what BaRS has no event for
 KEYS = "https://referral-gateway.example/Id/delivery"
+MESSAGES = "https://referral-gateway.example/Id/message"  # ours; an agency's have its own, THEIRS
+THEIRS = "https://referral-gateway.example/Id/agency-message"
 NAMESPACE = uuidlib.uuid5(uuidlib.NAMESPACE_URL, KEYS)
 
 Resources = Mapping[str, Mapping[str, Any]]
@@ -101,6 +104,38 @@ def revocation(sent: sdk.Sent, settings: NhsSettings) -> dict[str, Any]:
         "receiver": parts.organisation(settings, settings.receiver_code, settings.receiver_name),
     }
     return _bundle(key, uuid(sent.message_key, "bundle"), at, resources)
+
+
+def communication(message: sdk.Message, sent: sdk.Sent, settings: NhsSettings) -> dict[str, Any]:
+    """The Bundle that tells the receiver something about her referral in words: a FHIR Communication."""
+
+    def to(name: str) -> dict[str, str]:
+        return {"reference": f"urn:uuid:{uuid(sent.message_key, name)}"}
+
+    told: dict[str, Any] = {
+        "resourceType": "Communication",
+        "identifier": [{"system": MESSAGES, "value": message.id}],
+        "basedOn": [{"type": "ServiceRequest", "identifier": {"system": KEYS, "value": sent.delivery_key}}],
+        "status": "completed",
+        "sender": to("sender"),
+        "recipient": [to("receiver")],
+        "payload": [{"contentString": message.text}],
+    }
+    if message.at:
+        told["sent"] = message.at.isoformat()
+    if message.answers:
+        told["inResponseTo"] = [{"identifier": {"system": THEIRS, "value": message.answers}}]
+    header = _header(settings, "update", to)
+    resources = {
+        "header": {
+            **{name: value for name, value in header.items() if name not in ("meta", "definition")},
+            "eventCoding": {"system": OUR_EVENTS, "code": "communication"},
+        },
+        "request": told,
+        "sender": parts.organisation(settings, settings.sender_code, "Specialist hub"),
+        "receiver": parts.organisation(settings, settings.receiver_code, settings.receiver_name),
+    }
+    return _bundle(sent.message_key, uuid(sent.message_key, "bundle"), sent.submitted_at.isoformat(), resources)
 
 
 def _bundle(key: str, identifier: str, at: str, resources: Resources) -> dict[str, Any]:

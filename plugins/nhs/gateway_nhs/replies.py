@@ -4,7 +4,7 @@ BaRS answers with a Bundle, or with an OperationOutcome whose issues have a code
 ``http-error-codes``. A 200 counts only if it holds a MessageHeader that says ``ok``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ ERRORS = "https://fhir.nhs.uk/Codesystem/http-error-codes"
 
 CODES: Mapping[str, str] = {
     "chi_invalid": "her CHI number is not a valid one: check it, or leave it out",
-    "not_found": "the receiver does not know the service this is addressed to",
+    "not_found": "the receiver does not know the service this is addressed to, or the referral that it is about",
     "rejected": "the receiver rejected the message as ours to mend",
     "not_authorised": "the receiver does not accept the gateway's credentials",
     "transient": "the receiver's service is closed or overloaded for now",
@@ -89,12 +89,32 @@ def _acknowledged(reply: sdk.Reply) -> sdk.Outcome:
     return sdk.Delivered(reference if isinstance(reference, str) else None)
 
 
-def update(reply: sdk.Reply) -> sdk.Update:
-    """A ``servicerequest-response`` Bundle: Task.businessStatus says how the referral stands."""
+def said(reply: sdk.Reply) -> sdk.Update | sdk.Message:
+    """What the receiver posted: how a referral stands, or a question about it."""
     resources = _resources(reply)
     header = next(r for r in resources if r.get("resourceType") == "MessageHeader")
-    if header["eventCoding"]["code"] != "servicerequest-response":
-        raise sdk.Unreadable("not a servicerequest-response")
+    match header["eventCoding"]["code"]:
+        case "servicerequest-response":
+            return _update(reply, resources)
+        case "communication-request":
+            return _question(next(r for r in resources if r.get("resourceType") == "CommunicationRequest"))
+    raise sdk.Unreadable("neither a servicerequest-response nor a communication-request")
+
+
+def _question(asked: Mapping[str, Any]) -> sdk.Message:
+    """A FHIR CommunicationRequest: what is asked is its payload."""
+    about = asked["basedOn"][0]["identifier"]
+    return sdk.Message(
+        asked["identifier"][0]["value"],
+        "\n".join(part["contentString"] for part in asked["payload"]),
+        datetime.fromisoformat(asked["authoredOn"]) if "authoredOn" in asked else None,
+        delivery_key=about["value"] if about.get("system") == KEYS else None,
+        reference=about["value"] if about.get("system") != KEYS else None,
+    )
+
+
+def _update(reply: sdk.Reply, resources: Sequence[Mapping[str, Any]]) -> sdk.Update:
+    """A ``servicerequest-response`` Bundle: Task.businessStatus says how the referral stands."""
     request = next(r for r in resources if r.get("resourceType") == "ServiceRequest")
     task = next(r for r in resources if r.get("resourceType") == "Task")
     keys = [entry["value"] for entry in request.get("identifier", ()) if entry.get("system") == KEYS]

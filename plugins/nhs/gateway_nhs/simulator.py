@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gateway_sdk import Status
-from gateway_sdk.simulator import Case, Incoming, Response, Simulator, main, now
+from gateway_sdk.simulator import Callback, Case, Incoming, Response, Said, Simulator, main, now
 
 from . import chi
-from .bundle import EVENTS, KEYS, STRUCTURE
+from .bundle import EVENTS, KEYS, OUR_EVENTS, STRUCTURE, THEIRS
 from .replies import ERRORS, REJECTIONS, STATUSES
 from .settings import NhsSettings
 
@@ -112,6 +112,8 @@ class NhsSimulator(Simulator):
         kinds = {resource["resourceType"] for resource in resources}
         reason = header.get("reason", {}).get("coding", [{}])[0].get("code")
         event = header.get("eventCoding", {})
+        if event == {"system": OUR_EVENTS, "code": "communication"}:
+            return self._hear(request.site, bundle, resources)
         if header["resourceType"] != "MessageHeader" or event != {"system": EVENTS, "code": "servicerequest-request"}:
             raise Wrong(422, "structure", "REC_UNPROCESSABLE_ENTITY", "MessageHeader")
         if reason not in REQUIRED or not REQUIRED[reason] <= kinds:
@@ -138,6 +140,18 @@ class NhsSimulator(Simulator):
         case.document = dict(bundle)
         return acknowledgement(bundle, case)
 
+    def _hear(self, site: str, bundle: Mapping[str, Any], resources: list[Mapping[str, Any]]) -> Response:
+        told = next((r for r in resources if r["resourceType"] == "Communication"), None)
+        if told is None or told["status"] != "completed" or not told["payload"]:
+            raise Wrong(422, "required", "REC_UNPROCESSABLE_ENTITY", "Communication")
+        case = self.find(site, key=told["basedOn"][0]["identifier"]["value"])
+        if case is None or case.status is Status.WITHDRAWN:
+            raise Wrong(404, "not-found", "REC_NOT_FOUND", "Communication.basedOn")
+        answers = told.get("inResponseTo", [{}])[0].get("identifier", {}).get("value")
+        text = "\n".join(part["contentString"] for part in told["payload"])
+        self.hear(case, Said("hub", told["identifier"][0]["value"], text, now(), answers))
+        return acknowledgement(bundle, case)
+
     def _revoke(self, site: str, key: str, bundle: Mapping[str, Any]) -> Response:
         case = self.find(site, key=key)
         if case is None:
@@ -145,7 +159,7 @@ class NhsSimulator(Simulator):
         case.status, case.document = Status.WITHDRAWN, None
         return acknowledgement(bundle, case)
 
-    def callback(self, case: Case) -> tuple[bytes, dict[str, str]] | None:
+    def callback(self, case: Case) -> Callback | None:
         """Feedback: a ``servicerequest-response`` Bundle with the state in a Task."""
         task: dict[str, Any] = {
             "resourceType": "Task",
@@ -157,6 +171,19 @@ class NhsSimulator(Simulator):
         if case.reason:
             task["statusReason"] = {"coding": [{"code": REJECTION.get(case.reason, "OTH")}]}
         bundle = message("servicerequest-response", case, {}, task)
+        return json.dumps(bundle).encode(), {"Content-Type": FHIR, "Authorization": f"Bearer {DEMO_CALLBACK_TOKEN}"}
+
+    def question(self, case: Case, said: Said) -> Callback:
+        """A question: a ``communication-request`` Bundle."""
+        asked = {
+            "resourceType": "CommunicationRequest",
+            "identifier": [{"system": THEIRS, "value": said.id}],
+            "basedOn": [{"type": "ServiceRequest", "identifier": {"system": KEYS, "value": case.key}}],
+            "status": "active",
+            "payload": [{"contentString": said.text}],
+            "authoredOn": said.at,
+        }
+        bundle = message("communication-request", case, {}, asked)
         return json.dumps(bundle).encode(), {"Content-Type": FHIR, "Authorization": f"Bearer {DEMO_CALLBACK_TOKEN}"}
 
 

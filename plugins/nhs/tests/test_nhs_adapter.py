@@ -34,8 +34,13 @@ def sent() -> sdk.Sent:
 
 @pytest.mark.parametrize(
     "request_",
-    [ADAPTER.translate(referral()), ADAPTER.update(referral(), sent()), ADAPTER.withdraw(sent())],
-    ids=["referral", "update", "revocation"],
+    [
+        ADAPTER.translate(referral()),
+        ADAPTER.update(referral(), sent()),
+        ADAPTER.withdraw(sent()),
+        ADAPTER.message(sdk.Message("msg_0000000000000000A", "On Monday.", AT, "question-1"), sent()),
+    ],
+    ids=["referral", "update", "revocation", "message"],
 )
 def test_every_resource_is_fhir_r4(request_: sdk.RestRequest) -> None:
     bundle = request_.json

@@ -16,13 +16,13 @@ from .auth import (
     UsernameToken,
 )
 from .messages import Fault, Reply, Request, RestRequest, SoapRequest, Unreadable
-from .outcomes import Answer, Delivered, NotFound, Outcome, Refused, Unavailable, Uncertain, Update
+from .outcomes import Answer, Delivered, Message, NotFound, Outcome, Refused, Unavailable, Uncertain, Update
 from .referral import Needs, NotDeclared, Referral, Sent, needs
 from .status import Reason, Status
 
 __all__ = [
     "ENTRY_POINTS", "PROJECT", "Adapter", "Answer", "ApiKey", "Auth", "Bearer", "BearerCallback", "CallbackAuth",
-    "Delivered", "Fault", "Hooks", "Needs", "NoAuth", "NoSettings", "NotDeclared", "NotFound",
+    "Delivered", "Fault", "Hooks", "Message", "Needs", "NoAuth", "NoSettings", "NotDeclared", "NotFound",
     "OAuth2ClientCredentials", "Outcome", "Reason", "Referral", "Refused", "Reply", "Request", "RestRequest", "Sent",
     "SignedCallback", "SoapRequest", "Status", "Unavailable", "Uncertain", "Unreadable", "Update", "UsernameToken",
     "hookimpl", "needs",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .auth import Auth, CallbackAuth, NoAuth
 from .messages import Reply, Request
-from .outcomes import Answer, Outcome
+from .outcomes import Answer, Message, Outcome
 from .referral import Needs, Referral, Sent
 
 PROJECT = "referral_gateway"
@@ -53,6 +53,9 @@ class Adapter:
     polls: ClassVar[bool] = False
     """True if the gateway should ask() for news of delivered referrals, on its polling schedule."""
 
+    takes_messages: ClassVar[bool] = False
+    """True if message() is written: the hub can answer what the agency asks, or add to its referral, in words."""
+
     wsdl: ClassVar[Traversable | None] = None
     """For SOAP: the WSDL inside the adapter's package, its schemas beside it. It is never fetched."""
 
@@ -66,14 +69,14 @@ class Adapter:
         raise NotImplementedError
 
     def classify(self, reply: Reply) -> Outcome:
-        """What *reply*, to translate(), update() or withdraw(), means."""
+        """What *reply*, to translate(), update(), withdraw() or message(), means."""
         raise NotImplementedError
 
     def ask(self, sent: Sent) -> Request | None:
         """A request that asks how *sent* stands, by our key or the agency's reference; None if it cannot be asked."""
         return None
 
-    def read_update(self, reply: Reply) -> Answer:
+    def read_update(self, reply: Reply) -> Answer | Message:
         """What the agency says in a reply to ask(), or posted to us."""
         raise NotImplementedError
 
@@ -87,6 +90,10 @@ class Adapter:
         It carries everything the agency may have now: what it had and does not find here, it must not use any more.
         Telling it twice must do no harm.
         """
+        return None
+
+    def message(self, message: Message, sent: Sent) -> Request | None:
+        """A request that tells the agency *message* about *sent*. Telling it twice under one ``message_key`` is to count once."""
         return None
 
 

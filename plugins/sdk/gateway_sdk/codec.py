@@ -21,7 +21,7 @@ DATACLASSES: Mapping[str, type] = {
     for kind in (
         referral.Referral, referral.Sent, referral.Needs, messages.Reply, messages.Fault, messages.RestRequest,
         messages.SoapRequest, outcomes.Delivered, outcomes.Refused, outcomes.Unavailable, outcomes.Uncertain,
-        outcomes.Update, outcomes.NotFound, auth.NoAuth, auth.Bearer, auth.ApiKey, auth.OAuth2ClientCredentials,
+        outcomes.Update, outcomes.Message, outcomes.NotFound, auth.NoAuth, auth.Bearer, auth.ApiKey, auth.OAuth2ClientCredentials,
         auth.UsernameToken, auth.SignedCallback, auth.BearerCallback,
     )
 }  # fmt: skip

@@ -15,7 +15,7 @@ from . import jail
 from .adapter import ENTRY_POINTS, Adapter
 from .codec import dumps, loads
 
-CALLS = ("translate", "classify", "ask", "read_update", "withdraw", "update")
+CALLS = ("translate", "classify", "ask", "read_update", "withdraw", "update", "message")
 SYSTEM = (
     "/lib",
     "/lib64",
@@ -74,6 +74,7 @@ def describe(adapter: Adapter) -> dict[str, Any]:
         "purpose": adapter.purpose, "needs": adapter.needs, "codes": dict(adapter.codes), "auth": adapter.auth,
         "callback_auth": adapter.callback_auth, "idempotent": adapter.idempotent, "polls": adapter.polls,
         "wsdl": str(adapter.wsdl) if adapter.wsdl else None, "asks": type(adapter).ask is not Adapter.ask,
+        "takes_messages": adapter.takes_messages,
     }  # fmt: skip
 
 

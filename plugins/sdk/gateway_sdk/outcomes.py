@@ -13,6 +13,8 @@
     ├── NotFound()             the agency certainly does not have it
     └── Unavailable | Uncertain  no answer this time; asked again later
 
+    Message(id, text, ...)     in a callback, instead: the agency says something about it, in words
+
 A *code* is ``HTTP 503`` or a key of the adapter's ``codes``. Codes are kept, shown to
 administrators and logged, so they are a closed list: anything else is stored as
 ``undeclared``. Never build a code from what a reply says.
@@ -61,6 +63,7 @@ class Update:
     At least one of *delivery_key* (ours) and *reference* (the agency's) says which one;
     for a reply to ask() both may be left out. *at* is the agency's own time of it, with a zone.
     *id* is the agency's own id of this update, when it has one; the same id twice counts once.
+    *messages*: what it says in words along with it; those that were read before may come again.
     """
 
     status: Status
@@ -69,6 +72,24 @@ class Update:
     reason: Reason | None = None
     at: datetime | None = None
     id: str | None = None
+    messages: tuple["Message", ...] = ()
+
+
+@dataclass(frozen=True)
+class Message:
+    """Words about one referral: the agency's to the hub, or the hub's to the agency.
+
+    *id*: the writer's own, at most 128 characters; the same id twice is one message. *text*: at most 8000 characters.
+    *answers*: the id of the other's message that it answers, if it does. *at* has a zone. *delivery_key* and
+    *reference* say which referral an agency speaks of, as in Update.
+    """
+
+    id: str
+    text: str
+    at: datetime | None = None
+    answers: str | None = None
+    delivery_key: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True)

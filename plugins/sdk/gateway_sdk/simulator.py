@@ -7,6 +7,7 @@ fails when told to, and shows both to a test or a person::
     GET    /_simulator/cases        every referral it holds
     POST   /_simulator/faults       {"name": "unavailable", "times": 2, "site": "glasgow-housing"}
     POST   /_simulator/advance      {"site": ..., "reference": ..., "status": "accepted", "reason": null}
+    POST   /_simulator/ask          {"site": ..., "reference": ..., "text": "Has she a passport?"}
     DELETE /_simulator              forget everything
 
 One server can play several agencies (*sites*): each is a first path segment. It holds what it
@@ -21,9 +22,10 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 from urllib.error import URLError
@@ -34,6 +36,9 @@ from urllib.request import urlopen
 from .status import Reason, Status
 
 log = logging.getLogger(__name__)
+
+Callback = tuple[bytes, dict[str, str]]
+"""Body and headers of what an agency posts to the gateway."""
 
 FAULTS = {
     "unavailable": "says 503 and takes nothing",
@@ -89,6 +94,18 @@ class Case:
     times: int = 1
     updated_at: str = ""
     updates: int = 0
+    messages: list["Said"] = field(default_factory=list)
+
+
+@dataclass
+class Said:
+    """A message about a case. *sender*: ``hub`` or ``agency``; *id*: the sender's own; *answers*: the other's id."""
+
+    sender: str
+    id: str
+    text: str
+    at: str
+    answers: str | None = None
 
 
 class Simulator:
@@ -115,7 +132,7 @@ class Simulator:
         self.received: list[dict[str, Any]] = []
         self.cases: dict[tuple[str, str], Case] = {}  # (site, delivery key)
         self.faults: list[dict[str, Any]] = []
-        self._callbacks: queue.Queue[tuple[float, Case, Status, Reason | None] | None] = queue.Queue()
+        self._callbacks: queue.Queue[tuple[float, Case, Callable[[], Callback | None]] | None] = queue.Queue()
         self._stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), self)
 
@@ -134,8 +151,12 @@ class Simulator:
         status = {"unavailable": 503, "busy": 429}.get(fault, 500)
         return Response.json(status, {"title": fault}, **({"Retry_After": "1"} if fault == "busy" else {}))
 
-    def callback(self, case: Case) -> tuple[bytes, dict[str, str]] | None:
+    def callback(self, case: Case) -> Callback | None:
         """Body and headers of the message that tells the gateway how *case* stands; None if it is not told."""
+        return None
+
+    def question(self, case: Case, said: Said) -> Callback | None:
+        """Body and headers of the message that tells the gateway what the agency *said* about *case*; None if it asks for it."""
         return None
 
     # What a subclass uses
@@ -150,7 +171,9 @@ class Simulator:
             case = Case(site, reference, key, document, updated_at=now())
             self.cases[site, key] = case
             for step, status in enumerate(self.auto, start=1):
-                self._callbacks.put((time.monotonic() + step * self.auto_delay, case, status, None))
+                self._callbacks.put(
+                    (time.monotonic() + step * self.auto_delay, case, partial(self._move, case, status))
+                )
             return case, True
 
     def find(self, site: str, *, key: str | None = None, reference: str | None = None) -> Case | None:
@@ -162,7 +185,21 @@ class Simulator:
 
     def advance(self, case: Case, status: Status, reason: Reason | None = None) -> None:
         """Move *case* on and, if the simulator calls back, tell the gateway (from a thread of its own)."""
-        self._callbacks.put((time.monotonic(), case, status, reason))
+        self._callbacks.put((time.monotonic(), case, partial(self._move, case, status, reason)))
+
+    def ask(self, case: Case, text: str) -> Said:
+        """Ask the hub something about *case*, as advance() tells of a change."""
+        with self.lock:
+            said = Said("agency", f"question-{len(case.messages) + 1}-{case.reference}", text, now())
+            case.messages.append(said)
+        self._callbacks.put((time.monotonic(), case, partial(self.question, case, said)))
+        return said
+
+    def hear(self, case: Case, said: Said) -> None:
+        """Remember what a hub *said* about *case*, once for each id."""
+        with self.lock:
+            if all(said.id != known.id for known in case.messages):
+                case.messages.append(said)
 
     def fail_next(self, name: str, times: int = 1, site: str | None = None) -> None:
         """Fail the next *times* business requests (to *site*, or any) with the fault called *name*."""
@@ -240,6 +277,12 @@ class Simulator:
                     self.advance(
                         case, Status(wanted["status"]), Reason(wanted["reason"]) if wanted.get("reason") else None
                     )
+                case "POST", "/_simulator/ask":
+                    wanted = json.loads(request.body)
+                    case = self.find(wanted["site"], reference=wanted["reference"])
+                    if case is None:
+                        return Response.json(404, {"title": "no such case"})
+                    self.ask(case, wanted["text"])
                 case "DELETE", "/_simulator":
                     self.received.clear()
                     self.cases.clear()
@@ -250,15 +293,18 @@ class Simulator:
 
     def _tell(self) -> None:
         while (item := self._callbacks.get()) is not None:
-            due, case, status, reason = item
+            due, case, happen = item
             if self._stopping.wait(max(0.0, due - time.monotonic())):
                 return
             with self.lock:
-                case.status, case.reason, case.updated_at = status, reason, now()
-                case.updates += 1
-                message = self.callback(case)
+                message = happen()
             if message and self.callback_base:
                 self._post(f"{self.callback_base}/v1/callbacks/{case.site}", *message)
+
+    def _move(self, case: Case, status: Status, reason: Reason | None = None) -> Callback | None:
+        case.status, case.reason, case.updated_at = status, reason, now()
+        case.updates += 1
+        return self.callback(case)
 
     def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
         for pause in self.pauses:

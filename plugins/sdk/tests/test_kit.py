@@ -180,6 +180,19 @@ BAD: dict[str, tuple[type[sdk.Adapter], set[str]]] = {
         bad(update=lambda self, referral, sent: updating(self.translate(referral), "children")),
         {"every_declared_need_matters", "an_update_carries_everything"},
     ),
+    "takes messages that it has no way to tell": (bad(takes_messages=True), {"a_message_is_made_if_it_says_so"}),
+    "puts a message into the address": (
+        bad(
+            takes_messages=True,
+            message=lambda self, message, sent: sdk.RestRequest(
+                "POST",
+                f"/{sent.delivery_key}",
+                json={"id": message.id, "text": message.text, "answers": message.answers},
+                query={"text": message.text},
+            ),
+        ),
+        {"a_message_brings_its_words_in_the_body_only"},
+    ),
     "believes any update": (
         bad(read_update=lambda self, reply: sdk.Update(sdk.Status.COMPLETED)),
         {"unreadable_updates_are_not_believed"},

@@ -3,7 +3,7 @@
 A referral never starts a claim on its own: an adviser contacts her first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -29,6 +29,7 @@ class SocialSecurity(sdk.Adapter):
     auth = sdk.UsernameToken()
     wsdl = files(__name__) / "wsdl" / "referrals-v1.wsdl"
     polls = True
+    takes_messages = True
 
     def translate(self, referral: sdk.Referral) -> sdk.SoapRequest:
         return sdk.SoapRequest("SubmitReferral", message(referral))
@@ -40,6 +41,8 @@ class SocialSecurity(sdk.Adapter):
             return sdk.Unavailable(f"HTTP {reply.status}", retry_after=reply.retry_after)
         if reply.message is None or reply.status not in (200, 202):
             return sdk.Uncertain(f"HTTP {reply.status}")
+        if "noted" in reply.message:
+            return sdk.Delivered() if reply.message["noted"] in ("true", "1") else sdk.Refused("unknown_reference")
         if "withdrawn" in reply.message or "updated" in reply.message:
             return sdk.Delivered()  # also when it never had it, or has no more
         if not isinstance(reply.message.get("caseReference"), str):
@@ -65,6 +68,11 @@ class SocialSecurity(sdk.Adapter):
         return sdk.SoapRequest(
             "WithdrawReferral", {"reference": sent.delivery_key, "withdrawalReference": sent.message_key}
         )
+
+    def message(self, message: sdk.Message, sent: sdk.Sent) -> sdk.SoapRequest:
+        said = {"reference": sent.delivery_key, "messageReference": sent.message_key, "messageId": message.id}
+        said |= {"text": message.text} | ({"answers": message.answers} if message.answers else {})
+        return sdk.SoapRequest("SendMessage", said)
 
 
 def _fault(fault: sdk.Fault) -> sdk.Outcome:
@@ -98,7 +106,14 @@ def _update(message: Mapping[str, Any]) -> sdk.Answer:
         reference=message.get("caseReference"),
         reason=REASONS.get(message["declinedReason"], sdk.Reason.OTHER) if "declinedReason" in message else None,
         at=datetime.fromisoformat(message["updatedAt"]) if "updatedAt" in message else None,
+        messages=tuple(_questions(message.get("question", []))),
     )
+
+
+def _questions(asked: Any) -> Iterator[sdk.Message]:
+    """One element is a mapping, several are a list."""
+    for one in asked if isinstance(asked, list) else [asked]:
+        yield sdk.Message(one["questionReference"], one["text"], datetime.fromisoformat(one["askedAt"]))
 
 
 @sdk.hookimpl

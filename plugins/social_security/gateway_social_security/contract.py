@@ -12,6 +12,7 @@ CODES: Mapping[str, str] = {
     "service_unavailable": "the agency's service is closed or overloaded for now",
     "server_fault": "the agency's service failed; it may have the referral",
     "unclear_status": "the agency's answer about the referral says nothing certain",
+    "unknown_reference": "the agency holds no referral under this reference: tell it by phone",
     "not_authorised": "the agency does not accept the gateway's credentials",
 }
 

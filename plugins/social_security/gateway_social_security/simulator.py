@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from gateway_sdk import Status
-from gateway_sdk.simulator import Case, Incoming, Response, Simulator, main
+from gateway_sdk.simulator import Case, Incoming, Response, Said, Simulator, main, now
 from lxml import etree
 
 from .contract import STATUSES
@@ -52,10 +52,17 @@ def envelope(content: str) -> bytes:
     return f'<?xml version="1.0"?><s:Envelope xmlns:s="{SOAP}"><s:Body>{content}</s:Body></s:Envelope>'.encode()
 
 
-def element(name: str, **fields: str) -> str:
+def element(name: str, **fields: str | list[dict[str, str]]) -> str:
+    """One element with its children; a list is a child for each item, with children of its own."""
     root = etree.Element(f"{{{NS}}}{name}")
     for key, value in fields.items():
-        etree.SubElement(root, f"{{{NS}}}{key}").text = value
+        if isinstance(value, str):
+            etree.SubElement(root, f"{{{NS}}}{key}").text = value
+            continue
+        for item in value:
+            child = etree.SubElement(root, f"{{{NS}}}{key}")
+            for inner, text in item.items():
+                etree.SubElement(child, f"{{{NS}}}{inner}").text = text
     return etree.tostring(root, encoding="unicode")
 
 
@@ -92,6 +99,7 @@ class SocialSecuritySimulator(Simulator):
                 "GetReferralStatus": self._status,
                 "UpdateReferral": self._update,
                 "WithdrawReferral": self._withdraw,
+                "SendMessage": self._hear,
             }
             return Response(200, envelope(act[operation](request.site, body)), "text/xml; charset=utf-8")
         except Fault as error:
@@ -165,6 +173,11 @@ class SocialSecuritySimulator(Simulator):
         return element(
             "GetReferralStatusResponse", reference=key, found="true", caseReference=case.reference,
             status=WORDS[case.status], **reason, updatedAt=case.updated_at,
+            question=[
+                {"questionReference": said.id, "text": said.text, "askedAt": said.at}
+                for said in case.messages
+                if said.sender == "agency"
+            ],
         )  # fmt: skip
 
     def _update(self, site: str, body: Any) -> str:
@@ -174,6 +187,15 @@ class SocialSecuritySimulator(Simulator):
         if case is not None and held:
             case.document = plain(body)
         return element("UpdateReferralResponse", reference=key, updated="true" if held else "false")
+
+    def _hear(self, site: str, body: Any) -> str:
+        key = body.findtext("t:reference", "", PARTS)
+        case = self.find(site, key=key)
+        held = case is not None and case.status is not Status.WITHDRAWN
+        if case is not None and held:
+            identifier, text = (body.findtext(f"t:{name}", "", PARTS) for name in ("messageId", "text"))
+            self.hear(case, Said("hub", identifier, text, now(), body.findtext("t:answers", None, PARTS)))
+        return element("SendMessageResponse", reference=key, noted="true" if held else "false")
 
     def _withdraw(self, site: str, body: Any) -> str:
         key = body.findtext("t:reference", "", PARTS)

@@ -309,3 +309,26 @@ def test_a_sheet_that_nobody_opened_has_the_new_contact_and_one_that_was_is_foll
     back = task.withdrawal()
     assert back is not None
     assert (back["state"], update(task)["state"]) == ("task", "withdrawn")  # type: ignore[index]
+
+
+def test_a_message_is_told_from_a_sheet(hub: Hub, room: PostRoom) -> None:
+    task = Task(hub, room)
+    task.call("GET", "/sheet")
+    words = {"agency": REFUGE, "text": "She can come on Monday."}
+    path = f"/v1/referrals/{task.referral}/messages"
+    said = hub.call("POST", path, json=words, headers={"Idempotency-Key": "a"}).json()["delivery"]
+    never = hub.call("POST", path, json=words, headers={"Idempotency-Key": "b"}).json()["delivery"]
+    work(room)
+    assert task.call("GET", "", said).json()["state"] == "held"  # until she is there
+    assert task.give().status_code == 200
+    work(room)
+    page = task.call("GET", "/sheet", said, headers={"Accept": "text/html"}).text
+    assert "Message for refuge" in page
+    assert words["text"] in page
+    found = task.call("GET", "/sheet", said).json()
+    assert (found["kind"], found["message"], found["referral"]) == ("message", words["text"], {})
+    assert task.give(said).json()["state"] == "delivered"
+    work(room)
+    assert task.call("GET", "", never).json()["state"] == "task"
+    changed = task.call("POST", "/status", never, json={"status": "withdrawn"}).json()
+    assert changed["delivery"]["state"] == "withdrawn"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import gateway_sdk as sdk
 import psycopg
 import pytest
 
@@ -11,7 +12,7 @@ from gateway import ids
 from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.errors import Sealed
-from gateway.store import consents, deliveries, keys, referrals, webhooks
+from gateway.store import consents, deliveries, keys, messages, referrals, webhooks
 from gateway.store.session import Tx
 from tests.rooms.delivery.test_attempt import HUB, submit, work
 from tests.support import HOUSING, REFERRAL, Agencies, referral
@@ -39,6 +40,12 @@ def fields(tx: Tx, attempt: Any) -> None:
     deliveries.open_fields(keys.of(tx, row["referral"]), row["delivery"], row["number"], row["fields"])
 
 
+def words(tx: Tx, message: str) -> None:
+    row = tx.one("SELECT * FROM messages WHERE id = %(id)s", {"id": message})
+    assert row is not None
+    messages.Message.of_row(row).open(referrals.key(tx, row["referral"]))
+
+
 def secrets(tx: Tx, webhook: str) -> None:
     found = webhooks.lock(tx, webhook)
     assert found is not None
@@ -64,6 +71,7 @@ SEALED: Mapping[str, Column] = {
     "deliveries.route": Column("id", lambda tx, one: deliveries.route(tx, deliveries.get(tx, one))),
     "deliveries.given": Column("id", lambda tx, one: deliveries.given(tx, deliveries.get(tx, one))),
     "attempts.fields": Column("id", fields),
+    "messages.content": Column("id", words),
     "webhooks.secret": Column("id", secrets),
     "webhooks.old_secret": Column("id", secrets),
 }
@@ -91,6 +99,7 @@ def filled(room: PostRoom, agencies: Agencies) -> PostRoom:
                 referrals.change_contact(tx, referrals.sealed(tx, identifier), whole, contact, by="test")
             [sent] = deliveries.of_referral(tx, identifier)
             deliveries.keep_given(tx, sent, tx.now(), "Duty officer")
+            messages.keep(tx, sent, sdk.Message("question 1", "Has she a passport?"))
             _route(tx, agreed, number)
             made, _ = webhooks.create(tx, hub=HUB.hub, url="https://hub.example/", types=[], by="test")
             webhooks.rotate(tx, made, timedelta(hours=1), by="test")

@@ -242,6 +242,7 @@ class AdapterConformance:
             adapter.ask(self.sent())
             adapter.withdraw(self.sent())
             adapter.update(referral, self.sent())
+            adapter.message(sdk.Message("msg_0000000000000000A", "Words"), self.sent())
             attempt(adapter.classify, reply)
             attempt(adapter.read_update, reply)
 
@@ -318,6 +319,31 @@ class AdapterConformance:
             said, now = ({str(leaf) for _, leaf in places(decoded(one))} for one in (made["translate"], made["update"]))
             told = {str(value) for _, value in self.leaves()} & said
             assert told <= now, "update leaves out what translate says: the agency would take it as withdrawn"
+
+    def message(self, text: str = f"{CANARY} words") -> sdk.Request | None:
+        said = sdk.Message("msg_0000000000000000A", text, SUBMITTED, answers="THEIR-QUESTION-1")
+        return self.make().message(said, self.sent())
+
+    def test_a_message_is_made_if_it_says_so(self) -> None:
+        made = self.message() is not None
+        assert made == self.adapter.takes_messages, "takes_messages says whether message() makes a request: it does not"
+
+    def test_a_message_brings_its_words_in_the_body_only(self) -> None:
+        if (request := self.message()) is None:
+            return
+        told = flat(request)
+        assert CANARY in json.dumps(decoded(request), default=str), "message leaves out the words"
+        assert KEY in told or "THEIR-REF-1" in told, "message does not say which referral"
+        assert "msg_0000000000000000A" in told, "message leaves out its id: the agency could not answer it"
+        assert "THEIR-QUESTION-1" in told, "message does not say what it answers"
+        assert flat(self.message() or request) == told, "the same message must give the same request"
+        if isinstance(request, sdk.RestRequest):
+            outside = json.dumps([request.path, dict(request.query), dict(request.headers)], ensure_ascii=False)
+            assert CANARY not in outside, "the words are in the path, the query or a header: these end up in logs"
+        for text in HOSTILE:
+            made = self.message(text)
+            found = made is not None and any(text in str(leaf) for _, leaf in places(decoded(made)))
+            assert found, "a message with special characters is changed"
 
     def test_unreadable_updates_are_not_believed(self) -> None:
         if type(self.make()).read_update is not sdk.Adapter.read_update:

@@ -13,6 +13,7 @@ SHAPED = {  # values for the patterns of the schemas, by a piece that tells the 
     "(con|bas)_": "con_{n:017d}",
     "ref_": "ref_{n:017d}",
     "del_": "del_{n:017d}",
+    "msg_": "msg_{n:017d}",
     "+?[0-9": "07700 {n:06d}",
     "[0-9]{10}": "{n:010d}",
     "(?!BG": "AB{n:06d}C",
