@@ -16,7 +16,7 @@ from .plugins import Agency
 from .policy.breaker import Gate, gate
 from .policy.hours import is_open
 from .policy.lifecycle import UNDELIVERED, State
-from .store import figures, health
+from .store import directory, figures, health
 from .store.session import Tx
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def text(tx: Tx, agencies: Mapping[str, Agency]) -> bytes:
 
 
 def look(tx: Tx, agencies: Mapping[str, Agency]) -> Seen:
+    listed = directory.look(tx)
     totals, backlog, (everyone, now) = figures.totals(tx), figures.backlog(tx), health.picture(tx)
     unwell = {name: found for name, found in everyone.items() if not ids.valid(name, "whe")}
     named = {row["agency"] for row in (*totals, *backlog) if row["agency"]}
@@ -69,7 +70,11 @@ def look(tx: Tx, agencies: Mapping[str, Agency]) -> Seen:
         {(row["agency"], row["state"]): row for row in backlog},
         {agency: gate(found.probe_at, now) for agency, found in unwell.items()},
         {agency for agency, found in unwell.items() if found.paused_at},
-        {name for name, agency in agencies.items() if agency.hours and not is_open(agency.hours, now)},
+        {
+            name
+            for name, agency in agencies.items()
+            if (hours := agency.opening(listed, now)) and not is_open(hours, now)
+        },
         figures.unfinished(tx),
     )
 

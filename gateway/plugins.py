@@ -4,7 +4,7 @@ Installed is not the same as allowed: only adapters that an agency's settings na
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from .policy import hours, minimise
 from .policy.breaker import Limits
 from .policy.hours import Hours
 from .settings import BY_HAND, AgencySettings, Settings
+from .store.directory import Directory
 
 
 class Sheet(BaseModel):
@@ -86,8 +87,18 @@ class Agency:
 
     @cached_property
     def hours(self) -> Hours | None:
-        """When it is open; None: round the clock. Raises ValueError; load() has made sure that it does not."""
+        """When it is open by the settings; None: they do not say. Raises ValueError; load() has made sure that it does not."""
         return hours.parse(self.settings.hours, self.settings.closed_on)
+
+    def opening(self, listed: Directory | None, now: datetime) -> Hours | None:
+        """When it is open: by the settings or, where they name no hours, by the directory; None: round the clock.
+
+        The holidays of the settings count in both.
+        """
+        if self.settings.hours or listed is None:
+            return self.hours
+        found = hours.of_schedules(listed.schedules.get(self.name, ()), now.astimezone(hours.LONDON).date())
+        return Hours(found.week, frozenset(self.settings.closed_on)) if found else self.hours
 
     @cached_property
     def exempt(self) -> frozenset[str]:

@@ -123,6 +123,7 @@ class AgencySettings(BaseModel):
     breaker_failing: float = Field(0.7, gt=0, le=1)  # the share of them that must have failed
     breaker_window: Duration = timedelta(minutes=5)
     breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
+    poll: list[Duration] | None = None  # when its delivered referrals are asked about; none: as for all; []: never
     remind_after: Duration = timedelta(hours=4)  # by hand: the hub is reminded of a task that waits for so long
     untrusted: bool = False  # its adapter runs in processes of its own, shut in: see docs/operations.md
     adapter_deadline: Duration = timedelta(seconds=2)  # for one call of an untrusted adapter
@@ -284,7 +285,7 @@ class Settings(BaseSettings):
     ask: list[Duration] = Field(default=[timedelta(seconds=s) for s in (30, 120, 600)], min_length=1)
     # when an uncertain send is asked about, or sent again under its key; then a person decides
     poll: list[Duration] = Field(default=[timedelta(seconds=s) for s in (60, 300, 900, 3600)], min_length=1)
-    # when a delivered referral is asked about; the last repeats
+    # when a delivered referral is asked about, from the beginning after each change; the last repeats
     poll_for: Duration = timedelta(days=90)  # then the hub is left to ask by hand
 
     @property

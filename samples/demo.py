@@ -59,6 +59,7 @@ SITES = {
         "ayrshire-health": ["ayrshire"],
     },
 }
+ALWAYS = {"mon-sun": "00:00-24:00"}  # whatever the directory says: a demo is given in the evening, too
 BY_HAND = {"glasgow-refuge": ["glasgow"]}  # reached by phone
 CREDENTIALS = {
     "housing": {
@@ -171,13 +172,13 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     configured: dict[str, Any] = {
         site: {
             "adapter": kind, "base_url": f"{agencies[kind]}/{site}", "areas": areas, "credentials": CREDENTIALS[kind],
-            "deadline": "3s",
+            "deadline": "3s", "hours": ALWAYS,
         }
         for kind, sites in SITES.items()
         for site, areas in sites.items()
     }  # fmt: skip
     for site, areas in BY_HAND.items():
-        configured[site] = {"adapter": "by-hand", "areas": areas, "settings": {"purpose": "housing"}}
+        configured[site] = {"adapter": "by-hand", "areas": areas, "hours": ALWAYS, "settings": {"purpose": "housing"}}
     document = {
         "agencies": configured, "retry": ["0.5s", "1s", "2s", "4s", "8s", "15s"], "retry_least": "0.5s",
         "ask": ["0.5s", "1s", "2s", "4s"], "poll": ["1s", "2s", "1h"], "lease": "10s", "log_level": "ERROR",

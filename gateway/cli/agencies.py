@@ -11,9 +11,10 @@ def agencies(as_json: AsJson = False) -> None:
     """The configured agencies and how their deliveries stand."""
     from .. import reports
     from ..delivery import standing
+    from ..store import directory
 
     with terminal.opened() as room, room.store.begin() as tx:
-        standings, now = standing.everyones(room, tx), tx.now()
+        standings, listed, now = standing.everyones(room, tx), directory.look(tx), tx.now()
         rows: list[dict[str, Any]] = []
         for totals in reports.overview(tx, list(room.agencies)).agencies:
             agency, stands = room.agencies.get(totals.agency), standings.get(totals.agency)
@@ -24,7 +25,7 @@ def agencies(as_json: AsJson = False) -> None:
                     "stands": standing.says(stands) if stands else _not_an_agency(totals.agency),
                     "deliveries": " ".join(f"{state}:{count}" for state, count in totals.counts.items()) or None,
                     "oldest": now - totals.oldest if totals.oldest else None,
-                    "hours": standing.hours(agency) if agency else None,
+                    "hours": standing.hours(agency, listed, now) if agency else None,
                     "calls_a_minute": f"{minute.calls} of {minute.most}" if minute else None,
                     "address": agency and (agency.settings.base_url or "by hand"),
                 }

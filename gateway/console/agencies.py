@@ -11,7 +11,7 @@ from gateway.delivery.room import PostRoom
 from gateway.errors import NotFound, Problem
 from gateway.policy.calls import Why
 from gateway.policy.lifecycle import State
-from gateway.store import audit, selections
+from gateway.store import audit, directory, selections
 from gateway.store.selections import Selection
 
 from .pages import Admin, OwnForm, Room, render
@@ -49,7 +49,8 @@ def _page(room: PostRoom, name: str, admin: str, status: int = 200, error: str |
         waiting = selections.page(tx, Selection(frozenset({State.ASKING}), name), None, MOST)
         paused = any(stop.why is Why.PAUSED for stop in stands.stops)
         values: dict[str, Any] = {
-            "name": name, "agency": found, "stands": stands, "hours": standing.hours(found), "waiting": waiting,
+            "name": name, "agency": found, "stands": stands, "waiting": waiting,
+            "hours": standing.hours(found, directory.look(tx), tx.now()),
             "counts": next(row.counts for row in totals.agencies if row.agency == name), "now": tx.now(),
             "pause": audit.latest(tx, "agency.pause", name) if paused else None,
         }  # fmt: skip

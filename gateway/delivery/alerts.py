@@ -14,7 +14,8 @@ from gateway.plugins import Agency
 from gateway.policy.hours import is_open
 from gateway.policy.retry import Schedule, next_time
 from gateway.policy.troubles import Kind, Phase, says
-from gateway.store import troubles
+from gateway.store import directory, troubles
+from gateway.store.directory import Directory
 from gateway.store.session import Tx
 from gateway.store.troubles import Alert
 
@@ -52,14 +53,15 @@ def watch(room: PostRoom) -> None:
 def _found(room: PostRoom, tx: Tx) -> dict[tuple[str, Kind], tuple[int, int]]:
     """``{(agency, kind): (how many lately, how many in all)}``."""
     oldest, now = room.settings.alerts.oldest, tx.now()
-    counting = {name: _counting(agency, now, oldest) for name, agency in room.agencies.items()}
+    listed = directory.look(tx)
+    counting = {name: _counting(agency, listed, now, oldest) for name, agency in room.agencies.items()}
     late = troubles.late(tx, {name: only for name, only in counting.items() if only != frozenset()}, oldest)
     return {(agency, Kind.LATE): (count, count) for agency, count in late.items()} | troubles.ended(tx)
 
 
-def _counting(agency: Agency, now: datetime, oldest: timedelta) -> frozenset[str] | None:
+def _counting(agency: Agency, listed: Directory, now: datetime, oldest: timedelta) -> frozenset[str] | None:
     """The urgencies that must not wait for *oldest* now; None: all. What an agency's closing holds back is not late."""
-    hours = agency.hours
+    hours = agency.opening(listed, now)
     open_long_enough = hours is None or (is_open(hours, now) and is_open(hours, now - oldest))
     return None if open_long_enough else agency.exempt
 

@@ -15,10 +15,11 @@ from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Basis, Grant, WhyNot
 from gateway.policy.lifecycle import Move, State
-from gateway.store import attempts, deliveries, messages
+from gateway.store import attempts, deliveries, directory, messages
 from gateway.store.attempts import Look
 from gateway.store.audit import Deed
 from gateway.store.deliveries import Delivery
+from gateway.store.directory import Directory
 from gateway.store.messages import Message
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import StoreUnavailable, Tx
@@ -169,7 +170,7 @@ def begin(room: PostRoom, identifier: str, token: UUID) -> Send | Ask | None:
     if agency.settings.calls_a_minute and delivery.due_at and look.at > delivery.due_at - LATE:
         return None  # its place within the minute may have been given away; it will be rung for again
     trace.tell_the_way(delivery, room.settings.lease, look.at)
-    if wait := _not_now(look, agency):
+    if wait := _not_now(look, agency, directory.kept(room.store)):
         _put_back(room, delivery, wait)
         return None
     return _stage(room, look, agency)
@@ -215,10 +216,10 @@ class Wait:
     code: str | None = None
 
 
-def _not_now(look: Look, agency: Agency) -> Wait | None:
+def _not_now(look: Look, agency: Agency, listed: Directory | None) -> Wait | None:
     """Whether the next stage has to wait. Questions and withdrawals go out whatever the phase of the roll-out."""
     delivery = look.delivery
-    if standing.of(agency, look.health, look.at).stop(look.urgency, claimed=True):
+    if standing.of(agency, look.health, look.at, listed).stop(look.urgency, claimed=True):
         return Wait(timedelta(0))
     again = delivery.state is State.ASKING and agency.adapter.idempotent
     would_send = (

@@ -93,12 +93,19 @@ class PostRoom:
         """When to ask about an uncertain send that was asked about *asks* times, or None: leave it to a person."""
         return next_time(Schedule(self.settings.ask), asks + 1, now, 0.5)
 
-    def poll_at(self, agency: Agency, polls: int, since: datetime, now: datetime) -> datetime | None:
-        """When to ask again for news, or None: not at all, or no longer."""
-        if not agency.adapter.polls or now - since > self.settings.poll_for:
+    def poll_at(
+        self, agency: Agency, polls: int, since: datetime, now: datetime, *, down: bool = False
+    ) -> datetime | None:
+        """When to ask again for news after *polls* that brought none, or None: not at all, or no longer.
+
+        While the agency is *down* the longest pause is taken: what is to be sent goes first when it is back.
+        """
+        own = agency.settings.poll
+        pauses = self.settings.poll if own is None else own
+        if not agency.adapter.polls or not pauses or now - since > self.settings.poll_for:
             return None
-        schedule = Schedule(self.settings.poll, self.settings.jitter, repeat_last=True)
-        return next_time(schedule, polls + 1, now, random.random())
+        schedule = Schedule(pauses, self.settings.jitter, repeat_last=True)
+        return next_time(schedule, len(pauses) if down else polls + 1, now, random.random())
 
 
 def open_room(settings: Settings) -> PostRoom:

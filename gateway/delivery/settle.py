@@ -164,7 +164,9 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
         elif uncertain:
             due = room.ask_at(delivery.asks, now)
         else:
-            due = room.poll_at(agency, delivery.polls, delivery.created_at, now)
+            news = isinstance(result, sdk.Update) and result.status is not delivery.status
+            polls = 0 if news else delivery.polls
+            due = room.poll_at(agency, polls, delivery.created_at, now, down=isinstance(result, sdk.Unavailable))
         match result:
             case sdk.Update():
                 if uncertain:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from gateway.plugins import Agency
 from gateway.policy.calls import Minute, Standing, Stop, Why, stand
-from gateway.policy.hours import LONDON
+from gateway.policy.hours import LONDON, words
 from gateway.policy.lifecycle import State
-from gateway.store import health, pace, referrals
+from gateway.store import directory, health, pace, referrals
 from gateway.store.deliveries import Delivery
+from gateway.store.directory import Directory
 from gateway.store.health import Health
 from gateway.store.session import Tx
 
@@ -18,18 +19,22 @@ from .room import PostRoom
 
 def everyones(room: PostRoom, tx: Tx) -> dict[str, Standing]:
     """``{name: Standing}`` of the configured agencies, by the database's clock."""
+    looking = directory.Looking(tx)
     unwell, now = health.picture(tx)
+    listed = looking.result()
     limits = {name: most for name, agency in room.agencies.items() if (most := agency.settings.calls_a_minute)}
     used = pace.minutes(tx, limits) if limits else {}
-    return {name: of(agency, unwell.get(name), now, used.get(name)) for name, agency in room.agencies.items()}
+    return {name: of(agency, unwell.get(name), now, listed, used.get(name)) for name, agency in room.agencies.items()}
 
 
-def of(agency: Agency, found: Health | None, now: datetime, minute: Minute | None = None) -> Standing:
-    """How *agency* stands whose health was *found* so at *now*; None: well."""
+def of(
+    agency: Agency, found: Health | None, now: datetime, listed: Directory | None, minute: Minute | None = None
+) -> Standing:
+    """How *agency* stands whose health was *found* so at *now*; None: well. *listed*: the directory."""
     found = found or Health(agency.name)
     return stand(
         now, paused_at=found.paused_at, opened_at=found.opened_at, probe_at=found.probe_at,
-        hours=agency.hours, exempt=agency.exempt, minute=minute,
+        hours=agency.opening(listed, now), exempt=agency.exempt, minute=minute,
     )  # fmt: skip
 
 
@@ -84,10 +89,12 @@ def says(stands: Standing) -> str:
     return "; ".join(told(stop) for stop in stands.stops) or ("down, one call may try" if stands.probing else "well")
 
 
-def hours(agency: Agency) -> str | None:
-    """Its opening hours in a line, as the settings have them; None: round the clock."""
-    chosen = agency.settings
+def hours(agency: Agency, listed: Directory, now: datetime) -> str | None:
+    """Its opening hours in a line, as the settings or the directory have them; None: round the clock."""
+    chosen, opening = agency.settings, agency.opening(listed, now)
     parts = [f"{days} {times}" for days, times in chosen.hours.items()]
+    if opening and opening.week != (agency.hours and agency.hours.week):
+        parts = [f"{words(opening)}, by the directory"]
     parts += [f"closed on {', '.join(map(str, sorted(chosen.closed_on)))}"] if chosen.closed_on else []
     parts += [f"{' and '.join(chosen.hours_except)} at any time"] if chosen.hours_except and parts else []
     return "; ".join(parts) or None

@@ -1,6 +1,8 @@
 """Places: the seven hub areas, the councils in them and the health boards over these; and how far the roll-out is.
 
-Codes are the Government Statistical Service's: S12… for councils, S08… for health boards. A hub area or a health
+Codes are the Government Statistical Service's: S12… for councils, S08… for health boards, as in the Standard
+Geography Code Register of the Scottish Government, whose codes of 2019 Public Health Scotland and the census of 2022
+use. Health boards' areas are whole councils since 2014 (SSI 2013/347). A hub area or a health
 board is the set of its councils, so that every question about places is one about sets of councils.
 """
 

@@ -7,6 +7,7 @@ that number along with another statement, so that keeping up costs no round trip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from gateway import ids
@@ -15,7 +16,7 @@ from gateway.policy.places import Phase
 from gateway.policy.routing import Eligibility, Service
 
 from . import audit
-from .session import Tx
+from .session import Store, Tx
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Directory:
     @property
     def services(self) -> list[Service]:
         return list(self.sources.values())
+
+    @cached_property
+    def schedules(self) -> Mapping[str, list[tuple[Mapping[str, Any], ...]]]:
+        """``{agency: those of each of its services}``."""
+        found: dict[str, list[tuple[Mapping[str, Any], ...]]] = {}
+        for service in self.services:
+            found.setdefault(service.agency, []).append(service.schedules)
+        return found
 
     @property
     def areas_on(self) -> frozenset[str]:
@@ -55,6 +64,12 @@ class Looking:
 def look(tx: Tx) -> Directory:
     """The directory as it stands."""
     return Looking(tx).result()
+
+
+def kept(store: Store) -> Directory | None:
+    """The directory as this process saw it last, at no cost: where the clock of the same process looks all the time."""
+    found: Directory | None = store.kept.get("directory")
+    return found
 
 
 def _read(tx: Tx) -> Directory:

@@ -96,7 +96,7 @@ class Store:
 
     def __init__(self, url: str, vault: Vault, size: int = 20) -> None:
         self.url, self.vault = url, vault
-        self._kept: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}
         self._pool = ConnectionPool(
             plain_url(url), min_size=1, max_size=size, open=False, timeout=10, reconnect_timeout=CONNECTING,
             connection_class=Connection, configure=Connection.stay_in_pipeline,
@@ -127,7 +127,7 @@ class Store:
         """
         with self._connection() as connection:
             connection.execute("BEGIN")
-            yield Tx(connection, self.vault, self._kept)
+            yield Tx(connection, self.vault, self.kept)
             committed = connection.execute("COMMIT")
             connection.pipe.sync()
             if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block
@@ -137,7 +137,7 @@ class Store:
     def single(self) -> Iterator[Tx]:
         """For one statement, which is a transaction of its own and costs one round trip. As begin() otherwise."""
         with self._connection() as connection:
-            yield Tx(connection, self.vault, self._kept)
+            yield Tx(connection, self.vault, self.kept)
             connection.pipe.sync()
 
     @contextmanager

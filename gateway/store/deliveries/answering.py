@@ -37,7 +37,7 @@ def first_seen(tx: Tx, agency: str, callback: str) -> bool:
 def set_status(tx: Tx, delivery: Delivery, status: Status, *, reason: Reason | None, at: datetime, by: str) -> Delivery:
     """Move the public status of a locked *delivery*, with its audit row and event."""
     row = tx.one(
-        "UPDATE deliveries SET status = %(status)s, reason = %(reason)s, status_at = %(at)s, updated_at = clock_timestamp() "
+        "UPDATE deliveries SET status = %(status)s, reason = %(reason)s, status_at = %(at)s, polls = 0, updated_at = clock_timestamp() "
         "WHERE id = %(id)s RETURNING *",
         {"id": delivery.id, "status": status, "reason": reason, "at": at},
     )

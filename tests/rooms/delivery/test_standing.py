@@ -17,7 +17,8 @@ from gateway.delivery.room import PostRoom
 from gateway.policy.calls import Why
 from gateway.policy.hours import LONDON
 from gateway.policy.lifecycle import State
-from gateway.store import pace
+from gateway.policy.routing import Service
+from gateway.store import directory, pace
 from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
 from tests.rooms.delivery.test_breaker import rung
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies
@@ -214,3 +215,81 @@ def test_a_bell_that_comes_when_its_lease_is_over_waits_for_the_next(room: PostR
     assert rung(slow) == [bell]
     attempt.run(slow, *bell)
     assert len(agencies[HOUSING].cases) == 1
+
+
+def listed(room: PostRoom, agency: str, *days: date) -> None:
+    """The directory says that *agency* is open on the weekdays of these *days* only."""
+    names = ",".join(day.strftime("%a")[:2].upper() for day in days)
+    schedule = {"freq": "WEEKLY", "byday": names, "opens_at": "00:00", "closes_at": "23:59"}
+    service = Service(
+        "", agency, "Desk", frozenset({"housing-support"}), frozenset(), frozenset({"glasgow"}), schedules=(schedule,)
+    )
+    with room.store.begin() as tx:
+        found = directory.changes(directory.lock(tx), {"desk": service}, [agency])
+        directory.apply(tx, found, by="test")
+
+
+def test_the_hours_of_the_directory_hold_deliveries_until_it_opens(room: PostRoom, agencies: Agencies) -> None:
+    _, claimed_before = submit(room, HOUSING)
+    bells = rung(room)
+    tomorrow = today() + timedelta(days=1)
+    listed(room, HOUSING, tomorrow)
+    _, identifier = submit(room, HOUSING)
+    work(room)
+    for bell in bells:
+        attempt.run(room, *bell)
+    assert not agencies[HOUSING].received
+    for waits in (of(room, claimed_before)[HOUSING], of(room, identifier)[HOUSING]):
+        assert (waits.state, waits.attempts) == (State.WAITING, 0)
+    with room.store.begin() as tx:
+        [stop] = standing.everyones(room, tx)[HOUSING].stops
+        told = standing.hours(room.agencies[HOUSING], directory.look(tx), tx.now())
+    assert (stop.why, stop.until) == (Why.CLOSED, datetime.combine(tomorrow, datetime.min.time(), LONDON))
+    assert told == f"{tomorrow:%a}".lower() + " 00:00-24:00, by the directory"
+    listed(room, HOUSING, today(), tomorrow)  # a restart is not needed
+    make_due(room)
+    work(room)
+    assert of(room, identifier)[HOUSING].state is State.DELIVERED
+
+
+def test_the_settings_win_over_the_directory(room: PostRoom) -> None:
+    listed(room, HOUSING, today() + timedelta(days=1))
+    always = changed(room, HOUSING, hours={"mon-sun": "00:00-24:00"})
+    _, identifier = submit(room, HOUSING)
+    work(always)
+    assert of(room, identifier)[HOUSING].state is State.DELIVERED
+    listed(room, HEALTH, *(today() + timedelta(days=ahead) for ahead in range(7)))
+    holiday = changed(room, HEALTH, closed_on=[today()])
+    with room.store.begin() as tx:
+        assert standing.everyones(room, tx)[HEALTH].stops == ()
+        assert [stop.why for stop in standing.everyones(holiday, tx)[HEALTH].stops] == [Why.CLOSED]
+
+
+def pause(room: PostRoom, identifier: str) -> float:
+    """Seconds until the next poll."""
+    with room.store.begin() as tx:
+        due = of(room, identifier)[SOCIAL_SECURITY].due_at
+        assert due is not None
+        return (due - tx.now()).total_seconds()
+
+
+def test_each_agency_is_asked_for_news_on_its_schedule_which_backs_off(room: PostRoom, agencies: Agencies) -> None:
+    hours = [timedelta(hours=number) for number in (1, 5, 25)]
+    room = changed(room, SOCIAL_SECURITY, poll=hours)
+    _, identifier = submit(room, SOCIAL_SECURITY)
+    work(room)
+    found = []
+    for turn in range(6):
+        found.append(round(pause(room, identifier) / 3600))
+        if turn == 3:  # there is news
+            [case] = agencies[SOCIAL_SECURITY].cases.values()
+            case.status, case.updated_at = sdk.Status.ACCEPTED, datetime.now(UTC).isoformat()
+        if turn == 4:
+            agencies[SOCIAL_SECURITY].fail_next("unavailable")
+        make_due(room)
+        work(room)
+    assert found == [1, 5, 25, 25, 1, 25]
+    never = changed(room, SOCIAL_SECURITY, poll=[])
+    _, identifier = submit(never, SOCIAL_SECURITY)
+    work(never)
+    assert of(room, identifier)[SOCIAL_SECURITY].due_at is None

@@ -1,6 +1,7 @@
 """When an agency is open: on ordinary days by the wall clock, around a change of clocks without surprises."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -115,3 +116,39 @@ def test_without_hours_it_is_always_open_but_on_the_days_named() -> None:
 def test_hours_that_make_no_sense_are_refused_with_an_example(week: dict[str, str], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         hours.parse(week)
+
+
+WEEKDAYS = {"freq": "WEEKLY", "byday": "MO,TU,WE,TH,FR", "opens_at": "09:00", "closes_at": "17:00"}
+TODAY = date(2026, 3, 4)
+
+
+def of(*services: list[dict[str, Any]]) -> str | None:
+    found = hours.of_schedules(services, TODAY)
+    return found and hours.words(found)
+
+
+@pytest.mark.parametrize(
+    ("services", "week"),
+    [
+        ([[WEEKDAYS]], "mon-fri 09:00-17:00"),
+        ([[WEEKDAYS], [{**WEEKDAYS, "byday": "FR,SA", "opens_at": "16:00", "closes_at": "20:00Z"}]],
+         "mon-thu 09:00-17:00; fri 09:00-20:00; sat 16:00-20:00"),
+        ([[{**WEEKDAYS, "byday": "SA", "opens_at": "22:00", "closes_at": "06:00"}]], "sat 22:00-24:00; sun 00:00-06:00"),
+        ([[{**WEEKDAYS, "byday": "MO,TU,WE,TH,FR,SA,SU", "opens_at": "00:00", "closes_at": "23:59"}]], "mon-sun 00:00-24:00"),
+        ([[WEEKDAYS, {**WEEKDAYS, "byday": "SU", "valid_to": "2026-03-03"}]], "mon-fri 09:00-17:00"),
+        ([[WEEKDAYS, {**WEEKDAYS, "byday": "SU", "valid_from": "2026-03-04"}]], "mon-fri 09:00-17:00; sun 09:00-17:00"),
+        ([], None),
+        ([[WEEKDAYS], []], None),
+        ([[{**WEEKDAYS, "byday": "-1FR"}]], None),
+        ([[{**WEEKDAYS, "freq": "MONTHLY"}]], None),
+        ([[{**WEEKDAYS, "interval": 2}]], None),
+        ([[{**WEEKDAYS, "bymonthday": "1"}]], None),
+        ([[{**WEEKDAYS, "opens_at": "09:00+02:00"}]], None),
+        ([[{**WEEKDAYS, "valid_to": "2026-03-03"}]], None),
+        ([[{"freq": "WEEKLY", "byday": "MO"}]], None),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_of_a_schedule_holds_nothing_back(
+    services: list[list[dict[str, Any]]], week: str | None
+) -> None:
+    assert of(*services) == week
