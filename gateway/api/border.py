@@ -106,8 +106,6 @@ class Guard:
             raise UnsupportedMedia("Send the body as it is, without a Content-Encoding: nothing is unpacked here.")
         if told.get(b"content-type", b"").strip().lower().startswith(b"multipart/"):
             raise UnsupportedMedia("Nothing here takes files or forms in parts.")
-        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            raise Malformed("The address holds a NUL character.")
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body may have {self.limit} bytes at most.")

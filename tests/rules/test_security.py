@@ -16,6 +16,7 @@ def test_as_much_was_tried_as_is_said() -> None:
     ) == {
         "documents to a hub's routes": str(len(test_bodies.HOSTILE)),
         "strange ids and parameters": str(len(test_bodies.ADDRESSES)),
+        "strange values of headers": str(len(test_bodies.NAMES) * len(test_bodies.VALUES)),
         "heads that are no HTTP": str(len(test_server.NO_HTTP)),
         "ways to send slowly": str(len(test_server.SLOW)),
         "bodies to each route that takes one, spoilt at random": str(test_bodies.EXAMPLES),

@@ -271,6 +271,27 @@ def test_a_strange_address_is_nobodys(hub: Hub, name: str) -> None:
         assert hub.call("GET", path.format(text)).status_code in (200, 400, 422), path
 
 
+VALUES: list[bytes] = [
+    b"", b"null", b"*", b"=;=;", b'"', b"http://[", b"http://a:b", b"a" * 9000, b"\xff\xfe", b"%00", b"9" * 5000, b"-1",
+    b"Basic !", b"Basic /w==", b"Basic Og==", b"Bearer", b"Bearer eyJhbGciOiJub25lIn0..", b"text/html;q=x",
+    b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-zz",
+]  # fmt: skip
+NAMES = [
+    "Accept", "Authorization", "Cookie", "Host", "If-Match", "Idempotency-Key", "Last-Event-ID", "Origin", "Referer",
+    "Sec-Fetch-Site", "Traceparent", "X-Forwarded-For", "Client-Cert", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strange_header_breaks_nothing(hub: Hub, known: dict[str, str], name: str) -> None:
+    asked = [("GET", f"/v1/consents/{known['consent']}"), ("POST", "/v1/token"), ("POST", "/console/logout")]
+    asked += [("POST", f"/v1/callbacks/{HOUSING}")] if name.startswith("Webhook") else []
+    for method, path in asked:
+        for value in VALUES:
+            answer = hub.call(method, path, content=b"{}" if method == "POST" else b"", headers={name: value})
+            assert answer.status_code < 500, (method, path, value)
+
+
 @pytest.mark.parametrize(
     "value", ['"99999999999999999999"', "9" * 6000, '"-1"', '"1e3"', "*", 'W/"x"', '"١"'.encode(), '"1", "2"']
 )
