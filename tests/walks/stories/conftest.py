@@ -29,7 +29,7 @@ def house(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFact
         )  # fmt: skip
         settings["agencies"][CLYDE] = {**settings["agencies"][HOUSING], "base_url": clyde.base_url(CLYDE)}
         for agency in settings["agencies"].values():
-            agency["breaker_pause"] = "0.3s"
+            agency |= {"breaker_least": 2, "breaker_failing": 0.5, "breaker_window": "1s", "breaker_pause": "5s"}
         settings["agencies"][REFUGE] = {"adapter": "by-hand", "areas": ["glasgow"], "settings": SHEET}
         agencies = Agencies({**three.simulators, CLYDE: clyde})
         folder = tmp_path_factory.mktemp("stories")

@@ -16,7 +16,7 @@ from gateway_sdk import Status
 from gateway_sdk.simulator import Case
 
 from gateway.notary import Notary
-from gateway.store import audit, checkpoints
+from gateway.store import audit, checkpoints, health
 from gateway.vault import generate
 from tests.running import Gateway
 from tests.support import consent, referral
@@ -160,7 +160,7 @@ class Story:
 
     @contextmanager
     def away(self, *agencies: str) -> Iterator[None]:
-        """While these agencies answer 503 to everything."""
+        """While these agencies answer 503 to everything. When they are back, the time for the next call has come."""
         for agency in agencies:
             self.house.agencies[agency].fail_next("unavailable", times=100_000)
         try:
@@ -169,6 +169,20 @@ class Story:
             for agency in agencies:
                 with self.house.agencies[agency].lock:
                     self.house.agencies[agency].faults.clear()
+            with self.house.store.begin() as tx:
+                tx.run("UPDATE agency_health SET probe_at = clock_timestamp() WHERE probe_at IS NOT NULL")
+                tx.run(
+                    "UPDATE deliveries SET due_at = clock_timestamp() WHERE state = 'waiting' AND due_at IS NOT NULL"
+                )
+
+    def is_known_to_be_away(self, agency: str) -> None:
+        """Wait until the gateway has noticed: nothing is sent there meanwhile."""
+
+        def noticed() -> bool:
+            with self.house.store.begin() as tx:
+                return agency in health.picture(tx)[0]
+
+        self.house.wait(f"{agency} is known to be away", noticed, 20)
 
     # The end
 

@@ -36,6 +36,7 @@ def test_a_new_safe_phone_reaches_two_agencies_and_the_third_never_learns_the_ol
         for agency in (HOUSING, SOCIAL_SECURITY):
             story.becomes(made, agency, state="delivered")
             assert found(OLD, on_the_wire(story, agency, began[agency]))
+        story.is_known_to_be_away(HEALTH)
         before = {agency: len(story.house.agencies[agency].received) for agency in agencies}
         story.hub.change_contact(made, contact(NEW))
         for agency in (HOUSING, SOCIAL_SECURITY):
