@@ -14,9 +14,8 @@ from pathlib import Path
 from gateway import logs, vault
 from gateway.errors import Misconfigured
 from gateway.policy.places import Phase
-from gateway.policy.roles import Person, Role
 from gateway.settings import Settings
-from gateway.store import directory, people, schema
+from gateway.store import callers, directory, schema
 from gateway.store.session import Store
 from gateway.vault import generate
 
@@ -90,11 +89,10 @@ def first_start(settings: Settings) -> str | None:
     store = Store(settings.database_url, vault.of(settings), 2).open()
     try:
         with store.begin() as tx:
-            if people.anybody(tx):
+            if callers.admins(tx):
                 return None
             password = secrets.token_urlsafe(12)
-            admin = Person("admin", Role.DELIVERY_ADMIN)
-            people.add(tx, admin, PasswordHasher().hash(password), by="gateway", one_time=settings.people.second_factor)
+            callers.add_admin(tx, "admin", PasswordHasher().hash(password), by="gateway")
             for area in sorted({area for agency in settings.agencies.values() for area in agency.areas}):
                 directory.switch(tx, area, Phase.PILOT, by="gateway", reason="first start of the embedded default")
             return password

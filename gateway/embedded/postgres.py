@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -201,10 +202,8 @@ class Postgres:
 
 def _account() -> pwd.struct_passwd:
     """The system user that runs the server when we are root; made if it is missing. Raises Misconfigured."""
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        pass
     command = [
         "useradd",
         "--system",
@@ -217,6 +216,8 @@ def _account() -> pwd.struct_passwd:
     try:
         subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
+        with suppress(KeyError):  # another start was quicker
+            return pwd.getpwnam(SYSTEM_USER)
         raise Misconfigured(
             f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be made: "
             "make it by hand, run as an ordinary user, or set GATEWAY_DATABASE_URL"

@@ -18,6 +18,7 @@ Cursor = psycopg.Cursor[DictRow]
 Result = TypeVar("Result")
 
 CONNECTING = 5  # seconds; and for so long one failed connection is tried again before somebody has to ask for another
+OPENING = 10  # seconds, for a process that starts
 SILENCE = 15  # seconds after which a server that says nothing is taken to be gone, and so are we by the server
 OPTIONS = (
     f"-c idle_in_transaction_session_timeout={SILENCE}s "
@@ -109,7 +110,7 @@ class Store:
     def open(self) -> "Store":
         """Connect. Raises Misconfigured if the database cannot be reached."""
         try:
-            self._pool.open(wait=True, timeout=10)
+            self._pool.open(wait=True, timeout=OPENING)
         except (PoolTimeout, psycopg.Error):
             self._pool.close()
             raise Misconfigured("setting database_url: the database does not answer there") from None

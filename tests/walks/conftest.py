@@ -1,6 +1,6 @@
 """A whole gateway in processes of its own, on the embedded parts or on PostgreSQL and RabbitMQ."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,13 @@ def more() -> dict[str, Any]:
 
 
 @pytest.fixture
-def walk(house: str, new_database: Callable[[], str], tmp_path: Path, more: dict[str, Any]) -> Iterator[Gateway]:
+def walk(house: str, database: str, tmp_path: Path, more: dict[str, Any]) -> Iterator[Gateway]:
     """A gateway with its web process and its delivery processes running, and simulators that call back."""
     port = free_port()
     with ExitStack() as stack:
         agencies = stack.enter_context(agencies_running(callback_base=f"http://127.0.0.1:{port}"))
         if house == "embedded":
-            url, broker, workers = new_database(), {}, ["delivery"]
+            url, broker, workers = database, {}, ["delivery"]
         else:
             url = stack.enter_context(servers.database())
             broker = {"broker_url": servers.RABBITMQ, "broker_queue": stack.enter_context(servers.queue())}

@@ -120,7 +120,8 @@ def test_the_alert_is_written_with_the_breaker_or_not_at_all(
         raise StoreUnavailable
 
     agencies[HOUSING].fail_next("unavailable", times=100)
-    once = changed(told, HOUSING, breaker_least=1)
+    hurried = replace(told, settings=told.settings.model_copy(update={"lease": timedelta(seconds=1)}))
+    once = changed(hurried, HOUSING, breaker_least=1)  # which insists on settling until its lease ends
     submit(told, HOUSING)
     monkeypatch.setattr(troubles, "change", fails)
     with pytest.raises(StoreUnavailable):

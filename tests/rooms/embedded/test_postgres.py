@@ -1,6 +1,7 @@
 """The private PostgreSQL: its data stays, its light goes out last, and nobody's folders change."""
 
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from gateway.embedded import postgres
 from gateway.embedded.postgres import SYSTEM_FOLDER, Postgres
 from gateway.errors import Misconfigured
 
@@ -110,3 +112,18 @@ def test_what_goes_wrong_is_one_line_that_names_the_log(server: Postgres) -> Non
         server.start()
     assert str(server.log) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_system_user_is_used_when_another_start_was_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    answers = iter([KeyError, nobody])
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        answer = next(answers)
+        if answer is KeyError:
+            raise KeyError(name)
+        return answer  # type: ignore[return-value]
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    monkeypatch.setenv("PATH", "")  # useradd fails, as it does when there is such a user
+    assert postgres._account() is nobody

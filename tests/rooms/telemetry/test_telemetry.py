@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gateway import telemetry
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict, Misconfigured
+from gateway.telemetry import otlp
 from tests.collector import Collector
 from tests.rooms.delivery.test_attempt import submit
 from tests.support import HOUSING
@@ -137,6 +138,13 @@ def test_a_collector_that_is_away_delays_and_fails_nothing(how: str) -> None:
         assert time.monotonic() - stopping < 4
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export is given up sooner."""
+    monkeypatch.setattr(otlp, "PATIENCE", 0.5)
+
+
+@pytest.mark.usefixtures("hurried")
 def test_an_outage_of_the_collector_is_told_once(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
     def send_until(word: str) -> None:
         until = time.monotonic() + 30
@@ -150,7 +158,7 @@ def test_an_outage_of_the_collector_is_told_once(collector: Collector, caplog: p
         for _ in range(2):
             collector.ill = True
             send_until("does not take spans")
-            time.sleep(1)  # exports go on failing
+            time.sleep(1.5)  # exports go on failing
             collector.ill = False
             send_until("collector takes spans")
             told = [record for record in caplog.records if record.name == "gateway"]
