@@ -22,6 +22,7 @@ from pydantic import (
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 from yaml import YAMLError
@@ -232,6 +233,53 @@ class HubSettings(BaseModel):
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+RoleName = Literal["delivery-admin", "caseworker", "hub-manager", "auditor", "adapter-author"]
+
+
+class RoleSettings(BaseModel):
+    """What people may be whom the OpenID provider puts in one group."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: RoleName
+    hub: Name | None = None
+
+    @model_validator(mode="after")
+    def _hub_where_needed(self) -> "RoleSettings":
+        if (self.hub is not None) != (self.role in ("caseworker", "hub-manager")):
+            raise ValueError("caseworkers and hub managers belong to a hub, the others to none")
+        return self
+
+
+class OpenIdSettings(BaseModel):
+    """The OpenID provider of the people at the console. Its second factor is its own affair: see that it asks for one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    issuer: Address  # its settings are read from there, under /.well-known/openid-configuration
+    client_id: str
+    client_secret: Secret | None = None
+    redirect_uri: Link  # https://OURS/console/provider/callback, as it is registered there
+    scope: str = "openid profile"
+    claim: str = "groups"  # of the ID token: what says who somebody may be here
+    name_claim: str = "preferred_username"  # what she is called here, and in the audit
+    groups: dict[str, RoleSettings]  # value of the claim: role and hub; nobody else gets in
+    ca_file: Path | None = None  # a private certificate authority
+
+
+class PeopleSettings(BaseModel):
+    """The people at the console."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    second_factor: bool = True  # of local accounts; false only to try things out
+    idle: Duration = timedelta(minutes=30)  # a session that nobody used for so long has ended
+    lasting: Duration = timedelta(hours=10)  # and any session after so long: a working day
+    break_glass: Duration = timedelta(minutes=15)  # how long an emergency lets an admin open a referral
+    openings_an_hour: int = Field(20, ge=1)  # different referrals one person opens; more raises an alert
+    others_an_hour: int = Field(3, ge=0)  # the same, of those that she did not take on
+    finds_a_minute: int = Field(20, ge=1)  # look-ups by a hub's own reference; more are refused
+    oidc: OpenIdSettings | None = None  # log in by OpenID Connect too
 
 
 class Settings(BaseSettings):
@@ -265,7 +313,7 @@ class Settings(BaseSettings):
     agencies: dict[Name, AgencySettings] = {}
     hubs: dict[Name, HubSettings] = {}  # only those that may do more than send with consent
     alerts: AlertSettings = AlertSettings()
-
+    people: PeopleSettings = PeopleSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
 

@@ -182,7 +182,7 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     document = {
         "agencies": configured, "retry": ["0.5s", "1s", "2s", "4s", "8s", "15s"], "retry_least": "0.5s",
         "ask": ["0.5s", "1s", "2s", "4s"], "poll": ["1s", "2s", "1h"], "lease": "10s", "log_level": "ERROR",
-        "webhooks": {"allow_private": True, "deadline": "5s"},
+        "webhooks": {"allow_private": True, "deadline": "5s"}, "people": {"second_factor": False},
         "data_folder": str(folder), "port": port,
     }  # fmt: skip
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -336,7 +336,7 @@ def stay(base: str, password: str | None, loaded: settings.Settings) -> None:
     if password:
         console.print(f"Log in as admin with this password, shown only now: {password}", highlight=False, markup=False)
     else:
-        command = f"GATEWAY_CONFIG={loaded.data_folder}/demo.yaml .venv/bin/gateway admins add admin --replace"
+        command = f"GATEWAY_CONFIG={loaded.data_folder}/demo.yaml .venv/bin/gateway people reset admin"
         console.print(
             f"Log in as admin with the password of the first start; for a new one: {command}", highlight=False
         )

@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from gateway import logs
+from gateway import logs, peers
 from gateway.authentication import Authentication, refuse
 from gateway.errors import TooMany, Unauthenticated
 from gateway.policy import rates
@@ -21,8 +21,6 @@ from gateway.settings import Settings
 from gateway.store.callers import Caller
 from gateway.store.session import Store
 from gateway.vault import fingerprint
-
-from . import peers
 
 log = logs.get()
 

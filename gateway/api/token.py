@@ -11,12 +11,11 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from gateway import tokens
+from gateway import peers, tokens
 from gateway.authentication import Credentials
 from gateway.errors import TokenRefused, Unauthenticated
 from gateway.policy.scopes import Scope
 
-from . import peers
 from .door import TheDoor
 from .incoming import Room
 from .views import View

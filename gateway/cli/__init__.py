@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfigured, NotFound
-from . import admins, agencies, audit, backups, clients, deliveries, directory, hubs, keys, processes, records, reports
+from . import agencies, audit, backups, clients, deliveries, directory, hubs, keys, people, processes, records, reports
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The referral gateway."
@@ -20,7 +20,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 for name, noun in (
-    ("deliveries", deliveries.app), ("hubs", hubs.hubs), ("clients", clients.app), ("webhooks", hubs.webhooks), ("admins", admins.app),
+    ("deliveries", deliveries.app), ("hubs", hubs.hubs), ("clients", clients.app), ("webhooks", hubs.webhooks), ("people", people.app),
     ("audit", audit.app), ("report", reports.app), ("directory", directory.app), ("areas", directory.areas),
     ("keys", keys.keys),
 ):  # fmt: skip

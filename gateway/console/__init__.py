@@ -1,15 +1,18 @@
-"""The back office: server-rendered pages for administrators, without personal data."""
+"""The back office: server-rendered pages for people, each for the roles that it names."""
 
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from . import agencies, login, replays, status
+from . import account, agencies, audit, cases, glass, login, people, provider, replays, sandbox, status
+from .access import gate
+
+PARTS = (login, provider, account, status, agencies, replays, glass, cases, people, audit, sandbox)
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages to *app*."""
+    """Add the pages to *app*, behind the gate."""
     app.mount("/console/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for part in (login, status, agencies, replays):
-        app.include_router(part.router)
+    for part in PARTS:
+        app.include_router(part.router, dependencies=[Depends(gate)])

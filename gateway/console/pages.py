@@ -1,22 +1,39 @@
-"""Rendering, and who may see a page."""
+"""Rendering pages, and telling what went wrong as one."""
 
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
-from fastapi.responses import HTMLResponse
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 
 from gateway.delivery import standing
-from gateway.delivery.room import PostRoom
-from gateway.store import callers
+from gateway.errors import Invalid, Problem
+from gateway.policy.roles import Role
 
-COOKIE = "gateway_session"
+from .access import Visit
+
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",  # with none at all, browsers do not say where our own forms come from
+}
+PLACES: dict[Role, list[tuple[str, str]]] = {
+    Role.DELIVERY_ADMIN: [("/console", "Status"), ("/console/replay", "Send again"), ("/console/people", "People")],
+    Role.CASEWORKER: [("/console/cases", "Referrals")],
+    Role.HUB_MANAGER: [
+        ("/console/cases", "Referrals"), ("/console/openings", "Who looked"), ("/console/people", "People"),
+    ],
+    Role.AUDITOR: [("/console/audit", "Audit")],
+    Role.ADAPTER_AUTHOR: [("/console/sandbox", "Sandbox")],
+}  # fmt: skip
+"""Where each role can go, its own front page first."""
 
 
 def age(value: datetime | timedelta | None, now: datetime | None = None) -> str:
@@ -39,42 +56,26 @@ _environment = Environment(
 _environment.filters.update(age=age, clock=standing.clock, told=standing.told)
 
 
-def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page, under a policy that lets it load nothing but its own style."""
-    html = _environment.get_template(template).render(**values)
-    return HTMLResponse(html, status, {"Content-Security-Policy": POLICY})
+def render(template: str, status: int = 200, *, me: Visit | None = None, **values: Any) -> HTMLResponse:
+    """The page, under a policy that lets it load nothing but its own style and icon."""
+    places = PLACES[me.person.role] if me and not me.unsettled else []
+    html = _environment.get_template(template).render(me=me, places=places, **values)
+    return HTMLResponse(html, status, HEADERS)
 
 
-def room_of(request: Request) -> PostRoom:
-    room: PostRoom = request.app.state.room
-    return room
+class Page(APIRoute):
+    """A route whose problems are told as pages."""
 
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
 
-Room = Annotated[PostRoom, Depends(room_of)]
+        async def told(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as problem:
+                found = problem
+            except RequestValidationError:
+                found = Invalid("Something in the form is missing, or is not what it should be. Go back and try again.")
+            return render("problem.html", found.status, me=getattr(request.state, "visit", None), problem=found)
 
-
-def admin(request: Request, room: Room) -> str:
-    """The administrator who is logged in; anybody else is sent to the login page."""
-    secret = request.cookies.get(COOKIE)
-    if secret:
-        with room.store.begin() as tx:
-            known = callers.session_admin(tx, secret)
-        if known:
-            return known
-    raise HTTPException(303, headers={"Location": "/console/login"})
-
-
-Admin = Annotated[str, Depends(admin)]
-
-
-def own_form(request: Request) -> None:
-    """Refuse a form that another site sent: browsers say where a request comes from (Fetch Metadata, Origin)."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site not in (None, "same-origin", "none") or (
-        origin and origin.partition("://")[2] != request.headers.get("host")
-    ):
-        raise HTTPException(403, "This form was sent from another site.")
-
-
-OwnForm = Depends(own_form)
+        return told

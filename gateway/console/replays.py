@@ -7,18 +7,20 @@ from fastapi.responses import Response
 
 from gateway.delivery import replay
 from gateway.delivery.room import PostRoom
-from gateway.errors import Problem
 from gateway.policy.hours import LONDON
+from gateway.policy.roles import Role
 from gateway.store.selections import PICKABLE, Selection
 
-from .pages import Admin, OwnForm, Room, render
+from .access import Me, Room, Visit, allowed
+from .pages import Page, render
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Page)
 
 
 @router.get("/console/replay")
+@allowed(Role.DELIVERY_ADMIN)
 def preview(
-    admin: Admin,
+    me: Me,
     room: Room,
     agency: str = "",
     state: Annotated[tuple[str, ...], Query()] = (),
@@ -28,17 +30,15 @@ def preview(
 ) -> Response:
     """The form; once something was chosen, with what sending it again would do."""
     if not (agency or state or code or since or until):
-        return _page(room, admin, replay.selection())
-    try:
-        chosen = replay.up_to_now(room, replay.selection(agency, since, until, _codes(code), state))
-    except Problem as problem:
-        return render("problem.html", problem.status, admin=admin, problem=problem)
-    return _page(room, admin, chosen, shown=True)
+        return _page(room, me, replay.selection())
+    chosen = replay.up_to_now(room, replay.selection(agency, since, until, _codes(code), state))
+    return _page(room, me, chosen, shown=True)
 
 
-@router.post("/console/replay", dependencies=[OwnForm])
+@router.post("/console/replay")
+@allowed(Role.DELIVERY_ADMIN)
 def carry_out(
-    admin: Admin,
+    me: Me,
     room: Room,
     state: Annotated[tuple[str, ...], Form()],
     until: Annotated[str, Form()],
@@ -48,14 +48,11 @@ def carry_out(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Send again what the preview showed: it fixed *until*, so that what ended since is not among it."""
-    try:
-        chosen = replay.selection(agency, since, until, _codes(code), state)
-    except Problem as problem:
-        return render("problem.html", problem.status, admin=admin, problem=problem)
+    chosen = replay.selection(agency, since, until, _codes(code), state)
     if not reason.strip():
-        return _page(room, admin, chosen, 422, shown=True, error="Say why, in a few words: it is kept in the audit.")
-    done = replay.carry_out(room, chosen, by=f"admin:{admin}", reason=reason.strip()[:400])
-    return render("replayed.html", admin=admin, rows=replay.rows(done))
+        return _page(room, me, chosen, 422, shown=True, error="Say why, in a few words: it is kept in the audit.")
+    done = replay.carry_out(room, chosen, by=me.person.actor, reason=reason.strip()[:400])
+    return render("replayed.html", me=me, rows=replay.rows(done))
 
 
 def _codes(text: str) -> list[str]:
@@ -64,13 +61,13 @@ def _codes(text: str) -> list[str]:
 
 
 def _page(
-    room: PostRoom, admin: str, chosen: Selection, status: int = 200, *, shown: bool = False, error: str | None = None
+    room: PostRoom, me: Visit, chosen: Selection, status: int = 200, *, shown: bool = False, error: str | None = None
 ) -> Response:
     found = replay.preview(room, chosen) if shown else None
     return render(
         "replay.html",
         status,
-        admin=admin,
+        me=me,
         error=error,
         agencies=list(room.agencies),
         states=PICKABLE,

@@ -10,29 +10,36 @@ from gateway.delivery import codes, decisions, standing
 from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
 from gateway.policy.lifecycle import DELIVERY, Move, State
+from gateway.policy.roles import EVERYBODY, Role
 from gateway.store import cursor, deliveries, listings
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
-from .pages import Admin, OwnForm, Room, render
+from .access import Me, Room, Visit, allowed, public
+from .pages import PLACES, Page, render
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Page)
 PAGE = 25
 
 
 @router.get("/")
+@public
 def front() -> Response:
     return RedirectResponse("/console", 303)
 
 
 @router.get("/console")
+@allowed(*EVERYBODY)
 def status(
-    admin: Admin,
+    me: Me,
     room: Room,
     agency: Annotated[str, Query()] = "",
     state: Annotated[str, Query()] = "",
     after: Annotated[str | None, Query()] = None,
 ) -> Response:
+    """The front page of delivery admins; everybody else is sent to that of her role."""
+    if me.person.role is not Role.DELIVERY_ADMIN:
+        return RedirectResponse(PLACES[me.person.role][0][0], 303)
     chosen = [State(state)] if state in set(State) else []
     try:
         before = cursor.read(after)
@@ -46,7 +53,7 @@ def status(
         standings, prospects, now = standing.everyones(room, tx), standing.prospects(room, tx, page), tx.now()
     return render(
         "status.html",
-        admin=admin,
+        me=me,
         overview=overview,
         states=list(State),
         tasks=[(one, codes.meaning(room.agencies.get(one.agency), one.code)) for one in tasks if one.of],
@@ -68,15 +75,13 @@ def status(
 
 
 @router.get("/console/deliveries/{identifier}")
-def delivery(identifier: str, admin: Admin, room: Room) -> Response:
-    try:
-        with room.store.begin() as tx:
-            return _page(room, tx, deliveries.get(tx, identifier), admin)
-    except Problem as problem:
-        return render("problem.html", problem.status, admin=admin, problem=problem)
+@allowed(Role.DELIVERY_ADMIN)
+def delivery(identifier: str, me: Me, room: Room) -> Response:
+    with room.store.begin() as tx:
+        return _page(room, tx, deliveries.get(tx, identifier), me)
 
 
-def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200, error: str | None = None) -> Response:
+def _page(room: PostRoom, tx: Tx, found: Delivery, me: Visit, status: int = 200, error: str | None = None) -> Response:
     agency = room.agencies.get(found.agency)
     attempts: list[dict[str, Any]] = [
         {**row, "meaning": codes.meaning(agency, row["code"])} for row in listings.attempts(tx, found.id)
@@ -84,7 +89,7 @@ def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200
     return render(
         "delivery.html",
         status,
-        admin=admin,
+        me=me,
         delivery=found,
         meaning=codes.meaning(agency, found.code),
         attempts=attempts,
@@ -96,16 +101,14 @@ def _page(room: PostRoom, tx: Tx, found: Delivery, admin: str, status: int = 200
     )
 
 
-@router.post("/console/deliveries/{identifier}/{verb}", dependencies=[OwnForm])
-def decide(identifier: str, verb: str, admin: Admin, room: Room, reason: Annotated[str, Form()] = "") -> Response:
+@router.post("/console/deliveries/{identifier}/{verb}")
+@allowed(Role.DELIVERY_ADMIN)
+def decide(identifier: str, verb: str, me: Me, room: Room, reason: Annotated[str, Form()] = "") -> Response:
     """A person's decision: ``replay`` or ``confirm``, with a reason."""
     decision = {"replay": decisions.replay, "confirm": decisions.confirm}.get(verb)
-    try:
-        with room.store.begin() as tx:
-            found = deliveries.get(tx, identifier)
-            if decision is None or not reason.strip():
-                return _page(room, tx, found, admin, 422, "Say why, in a few words: it is kept in the audit.")
-        decision(room, identifier, by=f"admin:{admin}", reason=reason.strip()[:400])
-    except Problem as problem:
-        return render("problem.html", problem.status, admin=admin, problem=problem)
+    with room.store.begin() as tx:
+        found = deliveries.get(tx, identifier)
+        if decision is None or not reason.strip():
+            return _page(room, tx, found, me, 422, "Say why, in a few words: it is kept in the audit.")
+    decision(room, identifier, by=me.person.actor, reason=reason.strip()[:400])
     return RedirectResponse(f"/console/deliveries/{identifier}", 303)

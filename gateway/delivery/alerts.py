@@ -1,6 +1,6 @@
 """Alerts: one when a trouble begins and one when it is over, however many deliveries it is about.
 
-No personal data: an agency's name, the kind of trouble, counts and times.
+No personal data: the name of an agency, or of somebody at the console, the kind of trouble, counts and times.
 """
 
 import json
@@ -13,8 +13,8 @@ from gateway.errors import MaybeSent, NotSent
 from gateway.plugins import Agency
 from gateway.policy.hours import is_open
 from gateway.policy.retry import Schedule, next_time
-from gateway.policy.troubles import Kind, Phase, says
-from gateway.store import directory, troubles
+from gateway.policy.troubles import OF_PEOPLE, Kind, Phase, says
+from gateway.store import cases, directory, troubles
 from gateway.store.directory import Directory
 from gateway.store.session import Tx
 from gateway.store.troubles import Alert
@@ -25,7 +25,7 @@ from .room import PostRoom
 log = logs.get()
 
 LEASE = timedelta(minutes=2)  # over every deadline of the wire
-WATCHED = frozenset({Kind.LATE, Kind.DEAD, Kind.UNDECIDED})
+WATCHED = frozenset({Kind.LATE, Kind.DEAD, Kind.UNDECIDED, *OF_PEOPLE})
 """Found by looking; an outage is found by the calls themselves."""
 
 
@@ -56,7 +56,8 @@ def _found(room: PostRoom, tx: Tx) -> dict[tuple[str, Kind], tuple[int, int]]:
     listed = directory.look(tx)
     counting = {name: _counting(agency, listed, now, oldest) for name, agency in room.agencies.items()}
     late = troubles.late(tx, {name: only for name, only in counting.items() if only != frozenset()}, oldest)
-    return {(agency, Kind.LATE): (count, count) for agency, count in late.items()} | troubles.ended(tx)
+    people = {which: (count, count) for which, count in cases.remarkable(tx).items()}
+    return {(agency, Kind.LATE): (count, count) for agency, count in late.items()} | troubles.ended(tx) | people
 
 
 def _counting(agency: Agency, listed: Directory, now: datetime, oldest: timedelta) -> frozenset[str] | None:
@@ -110,11 +111,12 @@ def _send(room: PostRoom, alert: Alert) -> str | None:
 
 def _document(alert: Alert, text: str) -> dict[str, Any]:
     """What the webhook is given: type, time and data, as Standard Webhooks advises."""
+    whose = "person" if alert.kind in OF_PEOPLE else "agency"
     return {
-        "type": f"agency.{alert.kind}.{alert.phase}",
+        "type": f"{whose}.{alert.kind}.{alert.phase}",
         "timestamp": alert.at.isoformat(),
         "data": {
-            "agency": alert.agency,
+            whose: alert.agency,
             "count": alert.count,
             "began_at": alert.began_at.isoformat(),
             "ended_at": alert.ended_at.isoformat() if alert.phase is Phase.OVER and alert.ended_at else None,

@@ -14,8 +14,9 @@ from pathlib import Path
 from gateway import logs, vault
 from gateway.errors import Misconfigured
 from gateway.policy.places import Phase
+from gateway.policy.roles import Person, Role
 from gateway.settings import Settings
-from gateway.store import callers, directory, schema
+from gateway.store import directory, people, schema
 from gateway.store.session import Store
 from gateway.vault import generate
 
@@ -89,10 +90,11 @@ def first_start(settings: Settings) -> str | None:
     store = Store(settings.database_url, vault.of(settings), 2).open()
     try:
         with store.begin() as tx:
-            if callers.admins(tx):
+            if people.anybody(tx):
                 return None
             password = secrets.token_urlsafe(12)
-            callers.add_admin(tx, "admin", PasswordHasher().hash(password), by="gateway")
+            admin = Person("admin", Role.DELIVERY_ADMIN)
+            people.add(tx, admin, PasswordHasher().hash(password), by="gateway", one_time=settings.people.second_factor)
             for area in sorted({area for agency in settings.agencies.values() for area in agency.areas}):
                 directory.switch(tx, area, Phase.PILOT, by="gateway", reason="first start of the embedded default")
             return password

@@ -12,6 +12,12 @@ class Kind(StrEnum):
     LATE = "late"  # referrals wait for longer than they may
     DEAD = "dead"  # deliveries died lately: nothing more is tried by itself
     UNDECIDED = "undecided"  # uncertain deliveries came to wait for a person lately
+    UNUSUAL = "unusual-opening"  # somebody opened personal data lately as nobody should have to
+    BREAK_GLASS = "break-glass"  # an admin opened a referral in an emergency lately
+
+
+OF_PEOPLE = frozenset({Kind.UNUSUAL, Kind.BREAK_GLASS})
+"""These are a person's, an actor of the audit, where others are an agency's."""
 
 
 class Phase(StrEnum):
@@ -19,8 +25,22 @@ class Phase(StrEnum):
     OVER = "over"
 
 
+OF_THEM = {
+    (
+        Kind.UNUSUAL,
+        Phase.BEGINS,
+    ): "opens personal data in an unusual way: many, at night, or of others. Ask them; see the audit.",
+    (Kind.UNUSUAL, Phase.OVER): "opened nothing in an unusual way within the last hour.",
+    (Kind.BREAK_GLASS, Phase.BEGINS): "broke the glass: opens a referral in an emergency. Ask them; see the audit.",
+    (Kind.BREAK_GLASS, Phase.OVER): "broke no glass within the last hour.",
+}
+
+
 def says(agency: str, kind: Kind, phase: Phase, count: int | None) -> str:
-    """The trouble in a sentence. *count*: of deliveries; when it is over, of those that still wait for somebody."""
+    """The trouble in a sentence. *agency*: or the person. *count*: of deliveries; when it is over, of those that still
+    wait for somebody."""
+    if kind in OF_PEOPLE:
+        return f"{agency} {OF_THEM[kind, phase]}"
     match kind, phase:
         case Kind.OUTAGE, Phase.BEGINS:
             return f"{agency} does not answer. Nothing is sent to it until a call comes through."

@@ -22,7 +22,7 @@ START = b"\0" * 32
 
 @dataclass(frozen=True)
 class Deed:
-    """*actor* (``hub:…``, ``admin:…``, ``gateway``, ``agency:…``) did *action* to *object*."""
+    """*actor* (``hub:…``, ``delivery-admin:…``, ``caseworker:…``, ``gateway``, ``agency:…``) did *action* to *object*."""
 
     actor: str
     action: str
@@ -53,7 +53,48 @@ def latest(tx: Tx, action: str, object: str) -> dict[str, Any] | None:
         "SELECT at, actor, detail FROM audit WHERE object = %(object)s AND action = %(action)s ORDER BY id DESC LIMIT 1",
         {"object": object, "action": action},
     )
-    return {**row, "detail": json.loads(row["detail"] or "{}")} if row else None
+    return readable([row])[0] if row else None
+
+
+def search(
+    tx: Tx,
+    *,
+    actor: str = "",
+    action: str = "",
+    object: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """Rows, newest first. *actor* and *action*: what theirs begin with; *before*: the id of the last one seen."""
+    rows = tx.all(
+        "SELECT id, position, at, actor, action, object, detail FROM audit "
+        "WHERE (%(before)s::bigint IS NULL OR id < %(before)s) AND starts_with(actor, %(actor)s) "
+        "AND starts_with(action, %(action)s) AND (%(object)s = '' OR object = %(object)s) "
+        "AND (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s) "
+        "ORDER BY id DESC LIMIT %(limit)s",
+        {
+            "actor": actor, "action": action, "object": object, "since": since, "until": until, "before": before,
+            "limit": limit,
+        },
+    )  # fmt: skip
+    return readable(rows)
+
+
+def readable(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """*rows* with their detail read."""
+    return [{**row, "detail": json.loads(row["detail"] or "{}")} for row in rows]
+
+
+def reach(tx: Tx) -> dict[str, int]:
+    """``{linked, unlinked}``: how far the chain goes, and how many rows are not in it yet."""
+    row = tx.one(
+        "SELECT coalesce((SELECT max(position) FROM audit), 0) AS linked, "
+        "(SELECT count(*) FROM audit WHERE position IS NULL) AS unlinked"
+    )
+    assert row is not None
+    return row
 
 
 def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:

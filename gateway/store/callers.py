@@ -1,4 +1,4 @@
-"""Who may call: hubs by API key, administrators by password. Only fingerprints and hashes are kept."""
+"""Which hubs may call, by API key. Only fingerprints are kept."""
 
 import secrets
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway import ids
-from gateway.errors import Conflict, NotFound
+from gateway.errors import NotFound
 from gateway.policy.scopes import Scope
 from gateway.vault import fingerprint
 
@@ -122,50 +122,3 @@ def by_key(tx: Tx, secret: str) -> Caller | None:
         {"fingerprint": fingerprint(secret)},
     )
     return Caller(row["hub"], row["line"], frozenset(row["scopes"])) if row else None
-
-
-def add_admin(tx: Tx, name: str, password_hash: str, *, by: str, replace: bool = False) -> None:
-    """Raises Conflict if there is one of this name and it is not to be replaced."""
-    known = tx.one("SELECT 1 FROM admins WHERE name = %(name)s", {"name": name})
-    if known and not replace:
-        raise Conflict(f"there is an administrator {name}; use --replace to give a new password")
-    tx.run(
-        "INSERT INTO admins (name, password_hash) VALUES (%(name)s, %(hash)s) "
-        "ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
-        {"name": name, "hash": password_hash},
-    )
-    tx.run("DELETE FROM sessions WHERE admin = %(name)s", {"name": name})
-    audit.write(tx, by, "admin.add", name)
-
-
-def admins(tx: Tx) -> list[str]:
-    return [row["name"] for row in tx.all("SELECT name FROM admins ORDER BY name")]
-
-
-def password_hash(tx: Tx, name: str) -> str | None:
-    row = tx.one("SELECT password_hash FROM admins WHERE name = %(name)s", {"name": name})
-    return row["password_hash"] if row else None
-
-
-def open_session(tx: Tx, admin: str, lasting: timedelta) -> str:
-    """A session's secret, for the cookie."""
-    secret = secrets.token_urlsafe(32)
-    tx.run("DELETE FROM sessions WHERE expires_at < now()")
-    tx.run(
-        "INSERT INTO sessions (fingerprint, admin, expires_at) VALUES (%(fingerprint)s, %(admin)s, now() + %(lasting)s)",
-        {"fingerprint": fingerprint(secret), "admin": admin, "lasting": lasting},
-    )
-    audit.write(tx, f"admin:{admin}", "admin.login", admin)
-    return secret
-
-
-def session_admin(tx: Tx, secret: str) -> str | None:
-    row = tx.one(
-        "SELECT admin FROM sessions WHERE fingerprint = %(fingerprint)s AND expires_at > now()",
-        {"fingerprint": fingerprint(secret)},
-    )
-    return row["admin"] if row else None
-
-
-def close_session(tx: Tx, secret: str) -> None:
-    tx.run("DELETE FROM sessions WHERE fingerprint = %(fingerprint)s", {"fingerprint": fingerprint(secret)})

@@ -17,6 +17,7 @@ from .deliveries import Delivery
 from .session import Cursor, Tx
 
 TEST = "webhook.test"
+ALWAYS = frozenset({"referral.break-glass"})  # told to every webhook, whatever types were chosen
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def _queue_for(tx: Tx, webhook: Mapping[str, Any], most: int) -> int:
         {**webhook, "most": most},
     )
     types = set(webhook["types"])
-    wanted = [event for event in found if event["type"] != TEST and (not types or event["type"] in types)]
+    wanted = [event for event in found if event["type"] != TEST and (not types or event["type"] in types | ALWAYS)]
     queue(tx, webhook["id"], webhook["hub"], wanted)
     tx.put(
         "UPDATE webhooks SET position = %(position)s WHERE id = %(id)s",

@@ -155,8 +155,8 @@ def test_the_hubs_guide_lists_every_event() -> None:
     text = (HOME / "docs" / "hubs.md").read_text("utf-8")
     listed = [
         name
-        for row in re.findall(r"^\| (`\w+\.\w+`.*?) \|", text, re.MULTILINE)
-        for name in re.findall(r"`([\w.]+)`", row)
+        for row in re.findall(r"^\| (`\w+\.[\w-]+`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`([\w.-]+)`", row)
     ]
     assert sorted(listed) == sorted(gateway_schemas.load("event")["properties"]["type"]["enum"])
 

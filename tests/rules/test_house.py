@@ -71,7 +71,7 @@ def test_wheels_hold_what_they_need_and_run(wheels: Path, tmp_path: Path) -> Non
         f"assert gateway.__file__.startswith({str(site)!r}), gateway.__file__\n"
         "gateway_schemas.load('referral'); gateway_housing.contract.openapi(); assert s.SocialSecurity.wsdl.is_file()\n"
         "from gateway import cli, console, plugins, settings; from gateway.store import schema; schema.head()\n"
-        "from gateway.console.pages import render; render('login.html', failed=False)\n"
+        "from gateway.console.pages import render; render('login.html', failed=False, wait=0, provider=False)\n"
         "agency = {'adapter': 'nhs', 'base_url': 'https://h.example', 'areas': ['glasgow'], "
         "'credentials': {'api_key': 'a', 'callback_token': 'b'}}\n"
         "print(*plugins.load(settings.Settings(agencies={'health': agency})))\n"

@@ -106,7 +106,8 @@ def test_every_answer_carries_what_browsers_are_to_heed(room: PostRoom) -> None:
             headers = answer.headers
             assert headers["cache-control"] == "no-store"
             assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            page = headers["content-type"].startswith("text/html") if "content-type" in headers else False
+            assert headers["referrer-policy"] == ("same-origin" if page else "no-referrer")
             assert headers["x-frame-options"] == "DENY"
             assert headers["cross-origin-resource-policy"] == "same-origin"
             assert "default-src 'none'" in headers["content-security-policy"]

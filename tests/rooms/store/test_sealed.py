@@ -12,7 +12,8 @@ from gateway import ids
 from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.errors import Sealed
-from gateway.store import consents, deliveries, keys, messages, referrals, webhooks
+from gateway.policy.roles import Person, Role
+from gateway.store import consents, deliveries, keys, messages, people, referrals, webhooks
 from gateway.store.session import Tx
 from tests.rooms.delivery.test_attempt import HUB, submit, work
 from tests.support import HOUSING, REFERRAL, Agencies, referral
@@ -20,6 +21,8 @@ from tests.support import HOUSING, REFERRAL, Agencies, referral
 PLAIN = {
     "api_keys.fingerprint": "SHA-256 of a random secret",
     "sessions.fingerprint": "SHA-256 of a random secret",
+    "browsers.fingerprint": "SHA-256 of a random secret",
+    "throttles.key": "keyed hash",
     "client_credentials.fingerprint": "SHA-256 of a random secret",
     "client_assertions.jti": "SHA-256 of what a client calls an assertion",
     "consents.subject_index": "keyed hash",
@@ -74,6 +77,7 @@ SEALED: Mapping[str, Column] = {
     "messages.content": Column("id", words),
     "webhooks.secret": Column("id", secrets),
     "webhooks.old_secret": Column("id", secrets),
+    "people.totp": Column("name", lambda tx, one: people.totp_secret(tx, people.get(tx, one))),
 }
 
 
@@ -101,6 +105,9 @@ def filled(room: PostRoom, agencies: Agencies) -> PostRoom:
             deliveries.keep_given(tx, sent, tx.now(), "Duty officer")
             messages.keep(tx, sent, sdk.Message("question 1", "Has she a passport?"))
             _route(tx, agreed, number)
+            someone = Person(f"worker-{number}", Role.AUDITOR)
+            people.add(tx, someone, "", by="test")
+            people.offer_totp(tx, someone, "A" * 32)
             made, _ = webhooks.create(tx, hub=HUB.hub, url="https://hub.example/", types=[], by="test")
             webhooks.rotate(tx, made, timedelta(hours=1), by="test")
         changes.withdraw_consent(room, agreed, HUB)
