@@ -4,16 +4,16 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from gateway.api import examples
 from gateway.delivery.room import PostRoom
-from gateway.settings import HubSettings
 from tests.rooms.api.conftest import Hub
-from tests.rooms.api.listening import UNHURRIED, listening
-from tests.support import HOUSING, referral
+from tests.rooms.api.listening import listening, opened
+from tests.support import HOUSING, Agencies, referral
 
 HOME = Path(__file__).parents[3]
 LONGER = os.environ.get("FUZZ_EXAMPLES")  # of each operation: make fuzz
@@ -24,22 +24,28 @@ UNASKED = "positive_data_acceptance"
 
 
 @pytest.fixture
-def known(hub: Hub, room: PostRoom) -> dict[str, str]:
+def room(new_database: Callable[[], str], agencies: Agencies) -> Iterator[PostRoom]:
+    other_bases = ["vital-interests", "safeguarding"]
+    with opened(new_database(), agencies, hubs={"glasgow-hub": {"other_bases": other_bases}}) as made:
+        yield made
+
+
+@pytest.fixture
+def known(hub: Hub) -> dict[str, str]:
     """What there is, for tests/schemathesis.toml."""
     agreed = hub.consent()
     sent = hub.submit(referral(agreed, HOUSING)).json()
-    made = hub.call("POST", "/v1/webhooks", json={"url": "http://127.0.0.1:9/"}).json()
+    hook = hub.call("POST", "/v1/webhooks", json={"url": "http://127.0.0.1:9/"}).json()
+    basis = hub.call("POST", "/v1/lawful-bases", json=examples.BASIS).json()
     return {
         "FUZZ_CONSENT": agreed, "FUZZ_REFERRAL": sent["id"], "FUZZ_DELIVERY": sent["deliveries"][HOUSING],
-        "FUZZ_WEBHOOK": made["id"], "FUZZ_IDENTIFIER": agreed,
+        "FUZZ_WEBHOOK": hook["id"], "FUZZ_IDENTIFIER": basis["id"],
     }  # fmt: skip
 
 
 def test_every_operation_answers_as_it_says(room: PostRoom, hub: Hub, known: dict[str, str], tmp_path: Path) -> None:
     """No 500; every answer has a status, a media type and a body of the document; what does not follow it is refused."""
-    allowed = {"glasgow-hub": HubSettings(other_bases=["vital-interests", "safeguarding"])}
-    chosen = room.settings.model_copy(update={"hubs": allowed, "rates": UNHURRIED})
-    with listening(replace(room, settings=chosen)) as found:
+    with listening(room) as found:
         command = [
             str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(HOME / "tests" / "schemathesis.toml"),
             "run", f"{found.url}/openapi.json", "--header", f"Authorization: Bearer {hub.key}", "--no-color",

@@ -1,6 +1,7 @@
 """The quick validator and the explaining one agree; explanations quote nothing."""
 
 import json
+import re
 from typing import Any
 
 import gateway_schemas
@@ -67,6 +68,14 @@ def test_each_mistake_is_told_in_words(change: Any, pointer: str, expected: str)
     with pytest.raises(Invalid) as caught:
         contract.check("referral", document)
     assert caught.value.detail.startswith(f"At {pointer}: expected {expected}")
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_a_name_that_is_not_plain_is_not_repeated(name: str) -> None:
+    """It may be a value in the wrong place, or half a document."""
+    [found] = contract.problems("referral", {**REFERRAL, name: True}) if name not in REFERRAL else [{"pointer": ""}]
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_/-]{0,39}", name)
+    assert found["pointer"] == ("/" + name.replace("/", "~1") if plain and name not in REFERRAL else "")
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 7])
