@@ -69,7 +69,8 @@ class Door:
         if known is None or now >= until:
             known = await self._look_up(request, secret, mark)
         if known.certificate and not hmac.compare_digest(known.certificate, peers.certificate(request, self._settings)):
-            refuse("This access token holds only with the certificate that it was given for.")
+            with self.guessing(request):  # it may be stolen: counted, and logged
+                refuse("This access token holds only with the certificate that it was given for.")
         self._calls.take(known.key, "This key or client has called too often in this minute.")
         return known
 

@@ -1,5 +1,6 @@
 """``gateway clients``: hubs' machines that get short-lived access tokens (OAuth 2.0 client credentials)."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,10 @@ def add(
     chosen, key = scopes(scope), _read(public_key)
     with terminal.opened() as room, room.store.begin() as tx:
         identifier, secret = clients.add(tx, hub, chosen, key, bound=bound, by=terminal.actor())
+    if not room.settings.tokens.keys:
+        print("access tokens are off: set tokens.keys; see docs/operations.md", file=sys.stderr)
+    if bound and room.settings.certificate_header is None:
+        print("no certificate reaches the gateway: set certificate_header and trusted_proxies", file=sys.stderr)
     print(identifier if secret is None else f"{identifier}\n{secret}")
 
 

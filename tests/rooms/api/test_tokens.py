@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
@@ -391,11 +391,14 @@ def test_a_bound_token_holds_with_its_certificate_only(process: Open, room: Post
 
 
 def test_the_certificate_is_looked_at_each_time(process: Open, room: PostRoom) -> None:
-    web = process(tokens={"keys": KEYS}, trusted_proxies=["192.0.2.7"], certificate_header="client-cert")
+    proxied: dict[str, Any] = {"trusted_proxies": ["192.0.2.7"], "certificate_header": "client-cert"}
+    web = process(tokens={"keys": KEYS}, rates={"failures_a_minute": 1}, **proxied)
     machine = register(room, web, OKPKey.generate_key(), bound=True)
     token = machine.token(headers={"Client-Cert": passed(0)})
     assert machine.call(token, **{"Client-Cert": passed(0)}).status_code == 200
     problem(machine.call(token, **{"Client-Cert": passed(1)}), 401, "unauthenticated")  # within the same second
+    problem(machine.call(token, **{"Client-Cert": passed(1)}), 429, "too-many-requests")  # whoever tries is counted
+    assert machine.call(token, **{"Client-Cert": passed(0)}).status_code == 200
 
 
 def test_the_endpoint_is_described(process: Open, client: TestClient) -> None:
@@ -485,21 +488,14 @@ def test_any_unsigned_document_is_refused(header: Any, claims: Any) -> None:
             ONE.read(".".join([*parts, "AAAA"]))
 
 
-@given(
-    st.integers(0, len(GOOD) - 1), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
-)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+
+
+@given(st.integers(0, len(GOOD) - 1), st.sampled_from(LETTERS))
+# the last bits of the last character carry nothing, and must be as we wrote them all the same
+@example(len(GOOD) - 1, LETTERS[LETTERS.index(GOOD[-1]) + 1])
 def test_a_token_with_any_character_changed_is_refused(place: int, character: str) -> None:
     changed = GOOD[:place] + character + GOOD[place + 1 :]
-    if changed == GOOD or decoded(changed) == decoded(GOOD):  # the last bits of base64 carry nothing
-        assert ONE.read(changed) == ONE.read(GOOD)
-    else:
-        with pytest.raises(Untrusted):
-            ONE.read(changed)
-
-
-def decoded(token: str) -> list[bytes] | None:
-    head, _, rest = token.partition(".")
-    body, _, signature = rest.partition(".")
-    if "." in signature:
-        return None
-    return [head.encode(), body.encode(), base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4) or "")]
+    assume(changed != GOOD)
+    with pytest.raises(Untrusted):
+        ONE.read(changed)

@@ -55,6 +55,10 @@ def test_a_client_is_registered_rotated_and_revoked(gateway: Operator, tmp_path:
     done = gateway("clients", "add", "dundee-hub", "--public-key", str(public), "--bound", "--scope", "webhooks")
     name = done.stdout.strip()
     assert name.startswith("cli_"), done.output
+    assert done.stderr.splitlines() == [
+        "access tokens are off: set tokens.keys; see docs/operations.md",
+        "no certificate reaches the gateway: set certificate_header and trusted_proxies",
+    ]
     [row] = rows(gateway, "clients")
     assert (row["client"], row["bound"], row["credentials"]) == (name, True, "Ed25519")
     assert gateway("clients", "rotate", name, "--public-key", str(public), "--overlap", "2h").stdout == ""
