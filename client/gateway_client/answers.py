@@ -37,6 +37,17 @@ class Given(TypedDict):
     to: str
 
 
+class Contradiction(TypedDict):
+    """What an agency said against what is recorded. *source*: callback, poll or by-hand."""
+
+    id: int
+    source: str
+    at: str
+    status: NotRequired[str]
+    reason: NotRequired[str]
+    reference: NotRequired[str]
+
+
 class Delivery(TypedDict):
     """One message to one agency, or of an event to a webhook. See the delivery schema."""
 
@@ -52,6 +63,7 @@ class Delivery(TypedDict):
     reference: NotRequired[str]
     route: NotRequired[Route]
     given: NotRequired[Given]
+    contradictions: NotRequired[list[Contradiction]]
     attempts: int
     created_at: str
     updated_at: str
@@ -94,6 +106,7 @@ class Event(TypedDict):
     code: NotRequired[str]
     webhook: NotRequired[str]
     message: NotRequired[str]
+    source: NotRequired[str]
 
 
 class Feed(TypedDict):

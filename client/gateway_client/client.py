@@ -150,6 +150,12 @@ class Client:
         found: Delivery = self._call("GET", f"/v1/deliveries/{identifier}")
         return found
 
+    def decide(self, delivery: str, contradiction: int, *, believe: bool) -> Delivery:
+        """Believe what an agency said against what is recorded, or leave what stands. Raises NotFound: it is settled."""
+        path = f"/v1/deliveries/{delivery}/contradictions/{contradiction}"
+        found: Delivery = self._call("POST", path, json={"believe": believe})
+        return found
+
     def deliveries(self, *, agency: str | None = None, states: Sequence[str] = ()) -> Iterator[Delivery]:
         """All of them, newest first; pages are fetched as they are needed. *agency* may be a webhook's id."""
         after = None

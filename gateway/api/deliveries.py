@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict
 
+from gateway.delivery import contradictions
 from gateway.errors import NotFound
 from gateway.policy.lifecycle import State
 from gateway.store import cursor, deliveries, listings
 
-from .incoming import MayReadReferrals, Room
+from .incoming import MayReadReferrals, MayWriteReferrals, Room, reading
 from .views import DeliveryView, View, delivery_view, delivery_views
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
@@ -37,6 +39,23 @@ def listing(
         views = delivery_views(room, tx, page)
     more = len(found) > limit
     return Page(deliveries=views, next=cursor.write(page[-1].created_at, page[-1].id) if more else None)
+
+
+class Decision(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    believe: bool
+
+
+DecisionBody = Annotated[Decision, Depends(reading(Decision))]
+
+
+@router.post("/{delivery}/contradictions/{number}", response_model_exclude_none=True)
+def decide(caller: MayWriteReferrals, delivery: str, number: int, decision: DecisionBody, room: Room) -> DeliveryView:
+    """Decide about what the agency said against what is recorded: believe it, or leave what stands."""
+    found = contradictions.decide(room, delivery, number, caller, believe=decision.believe)
+    with room.store.begin() as tx:
+        return delivery_view(room, tx, found)
 
 
 @router.get("/{delivery}", response_model_exclude_none=True)

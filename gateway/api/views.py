@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.delivery import codes, standing
 from gateway.delivery.room import PostRoom
-from gateway.store import deliveries, events
+from gateway.store import contradictions, deliveries, events
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -33,10 +33,22 @@ class DeliveryView(View):
     reference: str | None = Field(None, description="the agency's own reference")
     route: "RouteView | None" = Field(None, description="how the agency was found, where the hub named the need")
     given: "GivenView | None" = Field(None, description="by hand: when it was given, and to whom")
+    contradictions: "list[ContradictionView] | None" = Field(
+        None, description="what was said against what is recorded, until something decides"
+    )
     attempts: int
     created_at: datetime
     updated_at: datetime
     next_attempt_at: datetime | None = Field(None, description="the earliest; none while its agency is paused")
+
+
+class ContradictionView(View):
+    id: int
+    source: str = Field(description="callback, poll or by-hand")
+    at: datetime
+    status: str | None = Field(None, description="what the agency said")
+    reason: str | None = None
+    reference: str | None = Field(None, description="another reference than it gave before")
 
 
 class GivenView(View):
@@ -79,6 +91,7 @@ class EventView(View):
     code: str | None = None
     webhook: str | None = None
     message: str | None = None
+    source: str | None = None
 
 
 class ReferralView(View):
@@ -97,7 +110,7 @@ def delivery_view(room: PostRoom, tx: Tx, delivery: Delivery) -> DeliveryView:
 
 
 def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[DeliveryView]:
-    prospects = standing.prospects(room, tx, found)
+    prospects, open_ones = standing.prospects(room, tx, found), _contradictions(tx, found)
     return [
         DeliveryView(
             id=delivery.id,
@@ -112,6 +125,7 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
             reference=deliveries.reference(tx, delivery),
             route=_route_view(deliveries.route(tx, delivery)),
             given=_given_view(deliveries.given(tx, delivery)),
+            contradictions=open_ones.get(delivery.id),
             attempts=delivery.attempts,
             created_at=delivery.created_at,
             updated_at=delivery.updated_at,
@@ -119,6 +133,18 @@ def delivery_views(room: PostRoom, tx: Tx, found: Sequence[Delivery]) -> list[De
         )
         for delivery in found
     ]
+
+
+def _contradictions(tx: Tx, found: Sequence[Delivery]) -> dict[str, list[ContradictionView]]:
+    by_id = {delivery.id: delivery for delivery in found}
+    views: dict[str, list[ContradictionView]] = {}
+    for one in contradictions.open_of(tx, list(by_id)):
+        reference = contradictions.reference(tx, by_id[one.delivery], one)
+        view = ContradictionView(
+            id=one.id, source=one.source, at=one.at, status=one.status, reason=one.reason, reference=reference
+        )
+        views.setdefault(one.delivery, []).append(view)
+    return views
 
 
 def _route_view(route: Mapping[str, Any] | None) -> RouteView | None:

@@ -11,7 +11,7 @@ from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
 from gateway.policy.lifecycle import DELIVERY, Move, State
 from gateway.policy.roles import EVERYBODY, Role
-from gateway.store import cursor, deliveries, listings
+from gateway.store import contradictions, cursor, deliveries, listings
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -47,7 +47,7 @@ def status(
         before = None
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
-        tasks = listings.tasks(tx)
+        tasks, contradicted = listings.tasks(tx), contradictions.all_open(tx)
         found = listings.search(tx, agency=agency or None, states=chosen, before=before, limit=PAGE + 1)
         page = found[:PAGE]
         standings, prospects, now = standing.everyones(room, tx), standing.prospects(room, tx, page), tx.now()
@@ -57,6 +57,7 @@ def status(
         overview=overview,
         states=list(State),
         tasks=[(one, codes.meaning(room.agencies.get(one.agency), one.code)) for one in tasks if one.of],
+        contradicted=contradicted,
         standings=standings,
         hooks={row.agency for row in overview.agencies if ids.valid(row.agency, "whe")},
         rows=[

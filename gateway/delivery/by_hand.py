@@ -17,9 +17,10 @@ from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Grant, WhyNot
 from gateway.policy.lifecycle import Move, Party, State
-from gateway.store import audit, consents, deliveries, directory, events, messages, referrals
+from gateway.store import audit, consents, deliveries, directory, messages, referrals
 from gateway.store.attempts import Look
 from gateway.store.callers import Caller
+from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -132,8 +133,8 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
     """The agency told a person how it stands. *document* follows the schema ``answer``.
 
     Of a task that was not given yet: that the agency declines it, or (``withdrawn``) that it was never given. Returns
-    the delivery, and whether that was believed: what contradicts an earlier answer is kept in the audit and told as an
-    event, and changes nothing. Raises NotFound, Conflict.
+    the delivery, and whether that was believed: what contradicts an earlier answer is kept and shown, and changes
+    nothing. Raises NotFound, Conflict.
     """
     status = sdk.Status(document["status"])
     reason = sdk.Reason(document["reason"]) if "reason" in document else None
@@ -146,12 +147,9 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
         if delivery.state is not State.DELIVERED or delivery.kind != "referral":
             raise Conflict(f"{identifier} is {delivery.state}: there is no answer to it")
         update = sdk.Update(status, reason=reason, at=at)
-        believed = feedback.apply(tx, delivery, update, by=caller.actor, party=Party.HUB_FOR_AGENCY)
-        if not believed:
-            events.write(
-                tx, "delivery.contradiction", hub=delivery.hub, referral=delivery.referral, delivery=delivery.id,
-                agency=delivery.agency, state=delivery.state, status=status, reason=reason,
-            )  # fmt: skip
+        believed = feedback.apply(
+            tx, delivery, update, by=caller.actor, source=Source.BY_HAND, party=Party.HUB_FOR_AGENCY
+        )
         return deliveries.get(tx, identifier), believed
 
 

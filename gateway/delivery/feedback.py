@@ -9,7 +9,8 @@ from gateway import logs, wire
 from gateway.errors import Malformed, NotFound, Unauthenticated
 from gateway.plugins import Agency
 from gateway.policy.lifecycle import FINAL, Move, Party, State, status_may_become
-from gateway.store import audit, deliveries, messages
+from gateway.store import audit, contradictions, deliveries, messages
+from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
@@ -48,7 +49,7 @@ def callback(room: PostRoom, name: str, headers: Mapping[str, str], body: bytes)
         if isinstance(said, sdk.Message):
             hear(tx, it_has_it(tx, delivery, by=f"agency:{name}"), [said])
         else:
-            apply(tx, delivery, said, by=f"agency:{name}")
+            apply(tx, delivery, said, by=f"agency:{name}", source=Source.CALLBACK)
 
 
 def _read(agency: Agency, reply: sdk.Reply) -> sdk.Update | sdk.Message:
@@ -74,29 +75,45 @@ def hear(tx: Tx, delivery: Delivery, said: Iterable[sdk.Message]) -> None:
             messages.keep(tx, delivery, message)
 
 
-def apply(tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str, party: Party = Party.AGENCY) -> bool:
+def apply(
+    tx: Tx, delivery: Delivery, update: sdk.Update, *, by: str, source: Source, party: Party = Party.AGENCY
+) -> bool:
     """Move the public status of a locked *delivery* as *update* says, which *party* brought.
 
-    What comes late, or may not follow, changes nothing and is kept in the audit: False.
+    What comes late changes nothing and is kept in the audit; what may not follow changes nothing and is kept as a
+    contradiction, which the hub is shown: False.
     """
     delivery = it_has_it(tx, delivery, by=by)
     hear(tx, delivery, update.messages)
-    if update.reference and delivery.reference is None:
-        deliveries.keep_reference(tx, delivery, update.reference)
+    if update.reference:
+        _refer(tx, delivery, update.reference, by=by, source=source)
     now = tx.now()
     at = min(update.at, now + SKEW) if update.at else now
     ours = delivery.status in OUR_CLOCK
     slack = SKEW if ours else timedelta(0)  # an agency's times are compared with each other as they are
     late = update.at is not None and delivery.status_at is not None and update.at < delivery.status_at - slack
+    if late and update.status is not delivery.status:
+        audit.write(tx, by, "delivery.status.kept", delivery.id, status=update.status)
+        return False
+    if update.status is not delivery.status and not status_may_become(delivery.status, update.status, party):
+        contradictions.keep(tx, delivery, source, by=by, status=update.status, reason=update.reason)
+        return False
+    if not late:
+        contradictions.settle_status(tx, delivery)
     if update.status is delivery.status:
         return True
-    if late or not status_may_become(delivery.status, update.status, party):
-        audit.write(tx, by, "delivery.status.kept", delivery.id, status=update.status, late=late)
-        return False
     deliveries.set_status(tx, delivery, update.status, reason=update.reason, at=at, by=by)
     if update.status in FINAL:
         deliveries.stop_polling(tx, delivery.id)
     return True
+
+
+def _refer(tx: Tx, delivery: Delivery, reference: str, *, by: str, source: Source) -> None:
+    """Keep the agency's own reference; another one than it gave before is a contradiction."""
+    if delivery.reference_index is None:
+        deliveries.keep_reference(tx, delivery, reference)
+    elif tx.vault.blind("reference", f"{delivery.agency}:{reference}") != delivery.reference_index:
+        contradictions.keep(tx, delivery, source, by=by, reference=reference)
 
 
 def taken_back(tx: Tx, original: Delivery) -> None:

@@ -117,12 +117,18 @@ def _webhook_windows(room: PostRoom, tx: Tx, due: Sequence[Mapping[str, Any]]) -
 
 
 def _doubt_abandoned(room: PostRoom) -> None:
-    with room.store.begin() as tx:
-        for delivery in deliveries.abandoned(tx):
+    """Each in a transaction of its own, so that its line is locked in everybody's order: the referral before what follows."""
+    with room.store.single() as tx:
+        found = deliveries.abandoned(tx)
+    for seen in found:
+        with room.store.begin() as tx:
+            delivery, now = deliveries.lock(tx, seen.id), tx.now()
+            if (delivery.token, delivery.state) != (seen.token, seen.state):
+                continue  # another process was first, or its outcome came late
             if delivery.kind == "event":  # told again: the receiver tells a repeat by its id
-                deliveries.put_move(tx, delivery, Move.RETRY, code="abandoned", due_at=tx.now())
+                deliveries.put_move(tx, delivery, Move.RETRY, code="abandoned", due_at=now)
                 continue
-            due = room.ask_at(delivery.asks, tx.now())
+            due = room.ask_at(delivery.asks, now)
             doubted = deliveries.move(tx, delivery, Move.DOUBT, code="abandoned", due_at=due)
             if doubted:
                 behind.release(tx, doubted)

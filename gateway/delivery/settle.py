@@ -12,6 +12,7 @@ from gateway.policy.consent import WhyNot
 from gateway.policy.lifecycle import Move, State
 from gateway.policy.troubles import Phase
 from gateway.store import attempts, deliveries, health
+from gateway.store.contradictions import Source
 from gateway.store.deliveries import Attempt, Delivery
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
@@ -173,7 +174,9 @@ def answer(room: PostRoom, asked: Delivery, agency: Agency, result: sdk.Answer, 
                     delivered(room, tx, delivery, agency, result.reference, now)
                 else:
                     deliveries.let_go(tx, delivery, due)
-                feedback.apply(tx, deliveries.lock(tx, delivery.id), result, by=f"agency:{agency.name}")
+                feedback.apply(
+                    tx, deliveries.lock(tx, delivery.id), result, by=f"agency:{agency.name}", source=Source.POLL
+                )
             case sdk.NotFound() if uncertain:
                 deliveries.put_move(tx, delivery, Move.RETRY, due_at=now)
             case _:

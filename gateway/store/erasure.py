@@ -65,6 +65,7 @@ def _require_kept(tx: Tx, identifier: str) -> None:
 
 WIPE = """
 WITH contacts AS (DELETE FROM former_contacts WHERE referral = ANY(%(referrals)s)),
+contradicted AS (DELETE FROM contradictions USING deliveries WHERE deliveries.id = delivery AND referral = ANY(%(referrals)s)),
 words AS (DELETE FROM messages WHERE referral = ANY(%(referrals)s)),
 said AS (DELETE FROM consent_versions WHERE consent = ANY(%(consents)s)),
 used AS (DELETE FROM idempotency WHERE referral = ANY(%(referrals)s)),

@@ -11,7 +11,7 @@ from typing import Any
 from .session import Cursor, Tx
 
 LOCK = 7_203_003
-FIELDS = ("referral", "delivery", "agency", "state", "status", "reason", "code", "webhook", "message")
+FIELDS = ("referral", "delivery", "agency", "state", "status", "reason", "code", "webhook", "message", "source")
 
 
 def place(tx: Tx) -> int:
@@ -55,9 +55,9 @@ def of_consent(tx: Tx, kind: str, consent: str) -> None:
 def write(tx: Tx, kind: str, *, hub: str, **fields: Any) -> Cursor:
     """One event; its row's id is there to be fetched. *fields*: those of FIELDS that it has."""
     return tx.put(
-        "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code, webhook, message) VALUES "
+        "INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code, webhook, message, source) VALUES "
         "(%(hub)s, %(type)s, %(referral)s, %(delivery)s, %(agency)s, %(state)s, %(status)s, %(reason)s, %(code)s, "
-        "%(webhook)s, %(message)s) RETURNING id",
+        "%(webhook)s, %(message)s, %(source)s) RETURNING id",
         {"hub": hub, "type": kind, **{name: fields.get(name) for name in FIELDS}},
     )
 

@@ -33,6 +33,7 @@ class Delivery:
     reason: Reason | None
     code: str | None
     reference: bytes | None  # sealed; see reference()
+    reference_index: bytes | None  # by which it is found
     route: bytes | None  # sealed; see route()
     seen_at: datetime | None  # by hand: when a person first saw the sheet
     given: bytes | None  # by hand; sealed, see given()

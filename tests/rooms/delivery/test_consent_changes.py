@@ -1,6 +1,7 @@
 """Her consent or her safe contact changes: what stops, what is taken back, what is brought up to date, in which order."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -505,3 +506,27 @@ def test_her_childrens_data_leaves_only_with_its_own_consent(room: PostRoom, age
     for agency in (SOCIAL_SECURITY, HOUSING):
         assert "2019-02-03" not in holds(agencies, agency)
         assert "Ileana" in holds(agencies, agency)
+
+
+def test_what_was_abandoned_is_locked_in_the_order_of_everybody(room: PostRoom) -> None:
+    """The referral before what follows it: the other way round, two who lock the same line wait for each other."""
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    less(room, agreed)
+    [bell] = rung(room)
+    assert attempt.begin(room, *bell) is not None  # the withdrawal is on the wire, and its worker dies
+    first, follower = of(room, identifier)[HOUSING], of(room, identifier, "withdrawal")[HOUSING]
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE id = %(id)s", {"id": follower.id})
+    clock = threading.Thread(target=outbox._doubt_abandoned, args=(room,))
+    with room.store.begin() as tx:
+        tx.run("SELECT FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": first.id})
+        clock.start()
+        while not tx.one(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            time.sleep(0.01)
+        tx.put("SET LOCAL lock_timeout = '300ms'")
+        tx.run("SELECT FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": follower.id})
+    clock.join(10)
+    assert of(room, identifier, "withdrawal")[HOUSING].state is State.ASKING

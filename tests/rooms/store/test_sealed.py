@@ -13,7 +13,7 @@ from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.errors import Sealed
 from gateway.policy.roles import Person, Role
-from gateway.store import consents, deliveries, keys, messages, people, referrals, webhooks
+from gateway.store import consents, contradictions, deliveries, keys, messages, people, referrals, webhooks
 from gateway.store.session import Tx
 from tests.rooms.delivery.test_attempt import HUB, submit, work
 from tests.support import HOUSING, REFERRAL, Agencies, referral
@@ -27,6 +27,7 @@ PLAIN = {
     "client_assertions.jti": "SHA-256 of what a client calls an assertion",
     "consents.subject_index": "keyed hash",
     "referrals.subject_index": "keyed hash",
+    "contradictions.reference_index": "keyed hash",
     "deliveries.reference_index": "keyed hash",
     "idempotency.body_index": "keyed hash",
     "audit.link": "SHA-256 of what is in the row",
@@ -41,6 +42,11 @@ def fields(tx: Tx, attempt: Any) -> None:
                  "WHERE attempts.id = %(id)s", {"id": attempt})  # fmt: skip
     assert row is not None
     deliveries.open_fields(keys.of(tx, row["referral"]), row["delivery"], row["number"], row["fields"])
+
+
+def other_reference(tx: Tx, delivery: str) -> None:
+    [found] = contradictions.open_of(tx, [delivery])
+    contradictions.reference(tx, deliveries.get(tx, delivery), found)
 
 
 def words(tx: Tx, message: str) -> None:
@@ -74,6 +80,7 @@ SEALED: Mapping[str, Column] = {
     "deliveries.route": Column("id", lambda tx, one: deliveries.route(tx, deliveries.get(tx, one))),
     "deliveries.given": Column("id", lambda tx, one: deliveries.given(tx, deliveries.get(tx, one))),
     "attempts.fields": Column("id", fields),
+    "contradictions.reference": Column("delivery", other_reference),
     "messages.content": Column("id", words),
     "webhooks.secret": Column("id", secrets),
     "webhooks.old_secret": Column("id", secrets),
@@ -103,6 +110,7 @@ def filled(room: PostRoom, agencies: Agencies) -> PostRoom:
                 referrals.change_contact(tx, referrals.sealed(tx, identifier), whole, contact, by="test")
             [sent] = deliveries.of_referral(tx, identifier)
             deliveries.keep_given(tx, sent, tx.now(), "Duty officer")
+            contradictions.keep(tx, sent, contradictions.Source.POLL, by="test", reference="OTHER-1")
             messages.keep(tx, sent, sdk.Message("question 1", "Has she a passport?"))
             _route(tx, agreed, number)
             someone = Person(f"worker-{number}", Role.AUDITOR)
