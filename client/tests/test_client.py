@@ -1,5 +1,6 @@
 """Against a server that answers as it is told to."""
 
+import json
 import socket
 import threading
 import time
@@ -115,6 +116,23 @@ def test_it_waits_as_long_as_the_gateway_asks(gateway: Gateway, client: Client, 
     with pytest.raises(Unavailable) as caught:  # longer than its patience: raised at once
         client.submit(DRAFT)
     assert caught.value.retry_after == 3600
+
+
+def test_words_are_said_under_a_key_and_a_contradiction_is_decided(gateway: Gateway, client: Client) -> None:
+    gateway.answers = [
+        (503, {}, {}),
+        (202, {"id": "msg_1"}, {}),
+        (200, {"messages": []}, {}),
+        (200, {"id": "del_1"}, {}),
+    ]
+    assert client.say("ref_1", "housing", "On Monday.", answers="msg_0")["id"] == "msg_1"
+    assert client.messages("ref_1") == []
+    client.decide("del_1", 7, believe=False)
+    tried, said, read, decided = gateway.seen
+    assert tried[2]["idempotency-key"] == said[2]["idempotency-key"]
+    assert json.loads(said[3]) == {"agency": "housing", "text": "On Monday.", "answers": "msg_0"}
+    assert (said[1], read[:2]) == ("/v1/referrals/ref_1/messages", ("GET", "/v1/referrals/ref_1/messages"))
+    assert (decided[1], json.loads(decided[3])) == ("/v1/deliveries/del_1/contradictions/7", {"believe": False})
 
 
 def test_pages_are_fetched_as_needed(gateway: Gateway, client: Client) -> None:
