@@ -20,6 +20,7 @@ from gateway.policy.lifecycle import State
 from gateway.policy.places import Phase
 from gateway.store import audit, consents, deliveries, directory, listings
 from gateway.store.callers import Caller
+from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
 
@@ -396,7 +397,7 @@ def test_a_withdrawal_follows_an_uncertain_send_whoever_resolves_it(
     else:
         with room.store.begin() as tx:
             update = sdk.Update(Status.ACCEPTED)
-            feedback.apply(tx, deliveries.lock(tx, delivery.id), update, by=f"agency:{HOUSING}")
+            feedback.apply(tx, deliveries.lock(tx, delivery.id), update, by=f"agency:{HOUSING}", source=Source.CALLBACK)
     work(room, rounds=2)
     assert of(room, identifier, "withdrawal")[HOUSING].state is State.DELIVERED
     [case] = agencies[HOUSING].cases.values()

@@ -19,6 +19,7 @@ from gateway.errors import Changed, Conflict, Invalid
 from gateway.policy.changes import Kind
 from gateway.policy.lifecycle import State
 from gateway.store import audit, consents, deliveries, events, listings
+from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from tests.rooms.delivery.test_attempt import HUB, begun, doubted, make_due, of, submit, work
 from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, consent
@@ -473,7 +474,7 @@ def test_a_callback_that_resolves_a_doubt_lets_its_withdrawal_go(room: PostRoom)
 
     with room.store.begin() as tx:
         found = deliveries.lock(tx, stage.delivery.id)
-        feedback.apply(tx, found, sdk.Update(Status.ACCEPTED), by="agency:x")
+        feedback.apply(tx, found, sdk.Update(Status.ACCEPTED), by="agency:x", source=Source.CALLBACK)
     [withdrawal] = line(room, stage.delivery)
     assert withdrawal.state is State.WAITING
 
