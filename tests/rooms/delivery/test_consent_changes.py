@@ -523,9 +523,7 @@ def test_what_was_abandoned_is_locked_in_the_order_of_everybody(room: PostRoom) 
     with room.store.begin() as tx:
         tx.run("SELECT FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": first.id})
         clock.start()
-        while not tx.one(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        ):
+        while not tx.one("SELECT pid FROM pg_locks WHERE NOT granted"):
             time.sleep(0.01)
         tx.put("SET LOCAL lock_timeout = '300ms'")
         tx.run("SELECT FROM deliveries WHERE id = %(id)s FOR UPDATE", {"id": follower.id})
