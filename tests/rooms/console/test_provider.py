@@ -196,7 +196,8 @@ def shared(provider: Any) -> None:
     "bend",
     [
         hostile(lambda said: said.update(nonce="another")), hostile(lambda said: said.pop("nonce") and None),
-        hostile(lambda said: said.update(aud="another")), hostile(lambda said: said.update(aud=["gateway", "another"])),
+        hostile(lambda said: said.update(aud="another")),
+        hostile(lambda said: said.update(aud="another", azp="gateway")), hostile(lambda said: said.update(aud=["gateway", "another"])),
         hostile(lambda said: said.update(iss="http://evil.example")), hostile(lambda said: said.update(exp=said["exp"] - 3600)),
         hostile(lambda said: said.pop("exp") and None), hostile(lambda said: said.pop("sub") and None),
         hostile(lambda said: said.update(iat=said["iat"] + 3600)),
