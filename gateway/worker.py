@@ -21,7 +21,7 @@ from kombu.entity import Queue
 from kombu.transport import memory
 
 from . import ids, logs, telemetry
-from .delivery import alerts, attempt, outbox
+from .delivery import alerts, attempt, outbox, retention
 from .delivery.room import PostRoom, open_room
 from .settings import Settings
 from .store.session import StoreUnavailable
@@ -34,6 +34,8 @@ PATIENCE = 1.0  # seconds after which a bundle is given to other threads
 TIDY = 0.5  # seconds between two rounds of what is no delivery's business
 TELL = 1.0  # seconds between two looks for alerts that are due
 WATCH = 10.0  # seconds between two looks for trouble
+RETAIN = 3600.0  # seconds between two looks for what was kept for long enough
+SOON = 1.0  # seconds after the start when each of these begins
 LOOK_UP = 0.1  # seconds after which one that waits for messages looks whether it is told to stop
 JSON = ("application/json", "utf-8")
 HEARTBEAT = 10  # seconds; a broker that misses two is taken to be gone
@@ -91,7 +93,9 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
 
     ring = bell(app)
     app.steps["worker"].add(_clock(room, ring, nudge))
-    app.steps["worker"].add(_watch(room))
+    app.steps["worker"].add(_beside(room, "watch", WATCH, alerts.watch))
+    app.steps["worker"].add(_beside(room, "alerts", TELL, alerts.send_due))
+    app.steps["worker"].add(_beside(room, "retention", RETAIN, retention.clock))
     return app
 
 
@@ -192,14 +196,18 @@ def _clock(room: PostRoom, ring: outbox.Bell, nudge: threading.Event) -> type[bo
     return Clock
 
 
-def _watch(room: PostRoom) -> type[bootsteps.StartStopStep]:
-    """What tells people of trouble, beside the clock: a slow mail server must not hold up referrals."""
+def _beside(
+    room: PostRoom, label: str, every: float, work: Callable[[PostRoom], int | None]
+) -> type[bootsteps.StartStopStep]:
+    """A thread beside the clock that does *work* *every* so many seconds: what is slow there must not hold up referrals."""
 
-    class Watch(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    class Beside(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+        name = label
+
         def __init__(self, parent: Any, **options: Any) -> None:
             super().__init__(parent, **options)
             self.stopping = threading.Event()
-            self.thread = threading.Thread(target=self._run, name="watch", daemon=True)
+            self.thread = threading.Thread(target=self._run, name=label, daemon=True)
 
         def start(self, parent: Any) -> None:
             self.thread.start()
@@ -208,14 +216,12 @@ def _watch(room: PostRoom) -> type[bootsteps.StartStopStep]:
             self.stopping.set()
 
         def _run(self) -> None:
-            watched = 0.0
-            while not self.stopping.wait(TELL):
-                if time.monotonic() > watched + WATCH:
-                    _survive(alerts.watch, room, doing="watch")
-                    watched = time.monotonic()
-                _survive(alerts.send_due, room, doing="alert")
+            pause = SOON
+            while not self.stopping.wait(pause):
+                _survive(work, room, doing=label)
+                pause = every
 
-    return Watch
+    return Beside
 
 
 def _survive(work: Callable[..., int | None], *args: Any, doing: str = "tick") -> int:

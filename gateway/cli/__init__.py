@@ -16,7 +16,7 @@ app = typer.Typer(
 for command in (
     processes.up, processes.serve, processes.worker, processes.migrate, processes.key, agencies.agencies,
     agencies.adapters, deliveries.tasks, agencies.pause, agencies.resume, reports.metrics, reports.doctor,
-    records.erase, records.retention, backups.backup, backups.restore,
+    records.erase, records.retention, records.subject_access, backups.backup, backups.restore,
 ):  # fmt: skip
     app.command()(command)
 for name, noun in (

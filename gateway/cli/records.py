@@ -1,9 +1,10 @@
-"""What is kept about women, and for how long: ``gateway erase``, ``gateway retention``."""
+"""What is kept about women, and for how long: ``gateway erase``, ``gateway retention``, ``gateway subject-access``."""
 
 import json
 import sys
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,3 +68,22 @@ def retention(dry_run: DryRun = False, as_json: AsJson = False) -> None:
         ages = room.settings.retention
     rows = [{"kind": kind, "kept_days": getattr(ages, kind).days, "count": count} for kind, count in found.items()]
     terminal.show(rows, as_json, "would be erased" if dry_run else "erased")
+
+
+def subject_access(
+    hub: Annotated[str, typer.Argument(help="for example glasgow-hub")],
+    folder: Annotated[Path, typer.Argument(help="where the two files go; nobody else can read them")],
+    reason: Reason,
+) -> None:
+    """Write everything that is held on a woman into FOLDER, as JSON and as a page to print (UK GDPR article 15).
+
+    Asks for the hub's reference for her, or reads it from standard input: what is typed behind a command, others can see.
+    """
+    from .. import subject_access as answer
+
+    reference = typer.prompt("The hub's reference for her", err=True).strip()
+
+    with terminal.opened() as room:
+        held = answer.collect(room.store, hub, reference, by=actor(), reason=reason)
+    written = answer.write(held, folder)
+    print(f"{len(held['referrals'])} referrals and {len(held['consents'])} consents: {', '.join(map(str, written))}")

@@ -98,6 +98,14 @@ def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller
     return Sheet(task, data, message, deliveries.reference(tx, original), contacts)
 
 
+def _places(tx: Tx, task: Delivery, agency: Agency, allowed: Grant | WhyNot) -> list[str]:
+    """What of the referral the agency was given, as places: what stood on the sheet."""
+    if task.kind == "withdrawal" or task.referral is None or isinstance(allowed, WhyNot):
+        return []
+    [whole] = referrals.open_all(tx, [task.referral], because=f"{task.id} was given by hand").values()
+    return minimise.places(minimise.keep(whole, agency.name, agency.adapter.needs, allowed.categories))
+
+
 def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> Delivery:
     """A person gave it to the agency. *document* follows the schema ``given``.
 
@@ -117,7 +125,7 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
                 "record it with without_consent: it is then taken back.",
                 missing=_missing(agency, allowed),
             )
-        deliveries.keep_given(tx, task, at, document["to"])
+        deliveries.keep_given(tx, task, at, document["to"], _places(tx, task, agency, allowed))
         settle.delivered(
             room, tx, task, agency, document.get("reference"), record.read_at,
             by=caller.actor, code=None if agreed else "given_without_consent",

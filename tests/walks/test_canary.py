@@ -18,6 +18,7 @@ from gateway_sdk.simulator import Simulator
 from gateway_sdk.testing import filled
 from gateway_sdk.testing.documents import places
 
+from gateway.embedded import binaries
 from gateway.vault import Vault
 from tests.collector import Collector
 from tests.rooms.wire.hostile import always, reply, serving
@@ -91,6 +92,16 @@ def dump(url: str) -> str:
     return "\n".join(text)
 
 
+def backed_up(walk: Gateway, folder: Path) -> str:
+    """A backup, as its own tool shows it."""
+    assert "keep them apart" in shown(walk, "backup", str(folder))
+    restore = [str(binaries() / "bin" / "pg_restore"), "-f", "-"]
+    files = [folder / "data.dump", folder / "keys" / "keys.dump"]
+    return "\n".join(
+        subprocess.run([*restore, str(file)], capture_output=True, text=True, check=True).stdout for file in files
+    )
+
+
 def arguments_and_environment(walk: Gateway) -> str:
     found = []
     for process in walk.processes.values():
@@ -99,14 +110,16 @@ def arguments_and_environment(walk: Gateway) -> str:
     return "\n".join(found)
 
 
-def test_personal_data_is_where_it_must_be_and_nowhere_else(walk: Gateway, collector: Collector) -> None:
+def test_personal_data_is_where_it_must_be_and_nowhere_else(
+    walk: Gateway, collector: Collector, tmp_path: Path
+) -> None:
     with serving(always(reply(b"", "204 No Content"))) as receiver:
         walk.hub.webhooks.create(receiver.url)
-        search_everywhere(walk, receiver.requests, collector)
+        search_everywhere(walk, receiver.requests, collector, tmp_path / "backup")
 
 
-def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector) -> None:
-    """*told*: what the hub's webhook received."""
+def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, folder: Path) -> None:
+    """*told*: what the hub's webhook received. *folder*: for a backup."""
     from gateway import plugins, settings
 
     referral = document()
@@ -170,6 +183,7 @@ def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector) ->
                 ("metrics",),
             )
         ),
+        "the backup": backed_up(walk, folder),
         "the metrics": walk.call("GET", "/metrics", key=TOKEN).text,
         "the spans": collector.raw.decode("utf-8", "replace"),
     }

@@ -69,20 +69,20 @@ def _given_where(delivery: str) -> str:
     return f"deliveries.given:{delivery}"
 
 
-def keep_given(tx: Tx, delivery: Delivery, at: datetime, to: str) -> None:
-    """Keep when a person gave it to the agency, and to whom."""
+def keep_given(tx: Tx, delivery: Delivery, at: datetime, to: str, places: Sequence[str] = ()) -> None:
+    """Keep when a person gave it to the agency, to whom, and which *places* of the referral."""
     assert delivery.referral is not None, "events are not given by hand"
     sealed = referrals.key(tx, delivery.referral).seal(
-        json.dumps({"at": at.isoformat(), "to": to}).encode(), _given_where(delivery.id)
+        json.dumps({"at": at.isoformat(), "to": to, "fields": [*places]}).encode(), _given_where(delivery.id)
     )
     tx.put("UPDATE deliveries SET given = %(given)s WHERE id = %(id)s", {"id": delivery.id, "given": sealed})
 
 
-def given(tx: Tx, delivery: Delivery) -> dict[str, str] | None:
-    """``{at, to}``: when a person gave it to the agency, and to whom; None if nobody did."""
+def given(tx: Tx, delivery: Delivery) -> dict[str, Any] | None:
+    """``{at, to, fields}``: when a person gave it to the agency, to whom, and what of it; None if nobody did."""
     if delivery.given is None or delivery.referral is None:
         return None
-    found: dict[str, str] = json.loads(
+    found: dict[str, Any] = json.loads(
         referrals.key(tx, delivery.referral).open(delivery.given, _given_where(delivery.id))
     )
     return found
