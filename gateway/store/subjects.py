@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
-from . import consents, deliveries, events, keys, referrals
+from gateway.vault import DataKey
+
+from . import consents, deliveries, events, keys, messages, referrals
 from .deliveries import Delivery
+from .messages import Message
 from .session import Tx
 
 
@@ -38,9 +41,15 @@ def referral(tx: Tx, identifier: str, *, hub: str) -> dict[str, Any]:
     )
     return {
         **vars(record), "data": sealed.open(tx.vault), "former_contacts": referrals.former_contacts(tx, sealed),
+        "messages": [_message(one, sealed.key(tx.vault)) for one in messages.of_referral(tx, identifier)],
         "deliveries": [_delivery(tx, Delivery.of_row(row)) for row in rows],
         "timeline": [events.told(row) for row in events.of_referral(tx, hub, identifier)],
     }  # fmt: skip
+
+
+def _message(stored: Message, key: DataKey) -> dict[str, Any]:
+    said = stored.open(key)
+    return {"id": stored.id, "sender": stored.sender, "delivery": stored.delivery, "at": stored.at, "text": said.text}
 
 
 def _delivery(tx: Tx, sent: Delivery) -> dict[str, Any]:

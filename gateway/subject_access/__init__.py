@@ -31,7 +31,8 @@ def collect(store: Store, hub: str, subject: str, *, by: str, reason: str) -> di
             "consents": [subjects.consent(tx, one, hub=hub) for one in agreed],
             "referrals": [subjects.referral(tx, one, hub=hub) for one in made],
         }
-        sent = [delivery["id"] for referral in held["referrals"] for delivery in referral["deliveries"]]
+        parts = ("deliveries", "messages")
+        sent = [one["id"] for referral in held["referrals"] for part in parts for one in referral[part]]
         held["accesses"] = subjects.accesses(tx, [*agreed, *made, *sent])
     if not agreed and not made:
         raise NotFound(f"{hub} holds nothing under this reference")

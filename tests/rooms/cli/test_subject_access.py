@@ -5,12 +5,13 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import gateway_sdk as sdk
 import pytest
 
 from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict, NotFound
-from gateway.store import audit, deliveries
+from gateway.store import audit, deliveries, messages
 from tests.rooms.cli.conftest import Operator
 from tests.rooms.delivery.test_attempt import HUB, of, submit, work
 from tests.rooms.delivery.test_erasure import erase, submit_for
@@ -32,6 +33,8 @@ def told(gateway: Operator, room: PostRoom, agencies: Agencies, tmp_path: Path) 
     work(room)
     submit(room, HOUSING)
     work(room)
+    with room.store.begin() as tx:
+        messages.keep(tx, of(room, first)[HEALTH], sdk.Message("1", "Has she a passport?"))
     contact = {"phone": {**REFERRAL["contact"]["phone"], "number": "07700 900999"}}
     changes.change_contact(room, first, HUB, contact, "new phone", b"{}")
     submit_for(room, "GLA-OTHER", HUB)
@@ -46,7 +49,7 @@ def told(gateway: Operator, room: PostRoom, agencies: Agencies, tmp_path: Path) 
 def test_every_value_comes_out_in_both(told: tuple[dict[str, Any], str, PostRoom]) -> None:
     held, page, _ = told
     assert (len(held["consents"]), len(held["referrals"])) == (2, 2)
-    for place, value in {**secrets_of(REFERRAL), "new": "07700 900999", "recorder": "Support worker 12"}.items():
+    for place, value in {**secrets_of(REFERRAL), "new": "07700 900999", "recorder": "Support worker 12", "message": "Has she a passport?"}.items():
         assert value in json.dumps(held, ensure_ascii=False), place
         assert value in page.replace("&#39;", "'"), place
     assert "GLA-OTHER" not in json.dumps(held) + page
