@@ -49,7 +49,12 @@ def told(gateway: Operator, room: PostRoom, agencies: Agencies, tmp_path: Path) 
 def test_every_value_comes_out_in_both(told: tuple[dict[str, Any], str, PostRoom]) -> None:
     held, page, _ = told
     assert (len(held["consents"]), len(held["referrals"])) == (2, 2)
-    for place, value in {**secrets_of(REFERRAL), "new": "07700 900999", "recorder": "Support worker 12", "message": "Has she a passport?"}.items():
+    for place, value in {
+        **secrets_of(REFERRAL),
+        "new": "07700 900999",
+        "recorder": "Support worker 12",
+        "message": "Has she a passport?",
+    }.items():
         assert value in json.dumps(held, ensure_ascii=False), place
         assert value in page.replace("&#39;", "'"), place
     assert "GLA-OTHER" not in json.dumps(held) + page
