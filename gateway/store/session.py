@@ -20,10 +20,7 @@ Result = TypeVar("Result")
 CONNECTING = 5  # seconds; and for so long one failed connection is tried again before somebody has to ask for another
 OPENING = 10  # seconds, for a process that starts
 SILENCE = 15  # seconds after which a server that says nothing is taken to be gone, and so are we by the server
-OPTIONS = (
-    f"-c idle_in_transaction_session_timeout={SILENCE}s "
-    "-c plan_cache_mode=force_generic_plan"  # our few statements come again and again: planned once for each connection
-)
+PLANS = "-c plan_cache_mode=force_generic_plan"  # our few statements come again and again: planned once a connection
 
 
 class StoreUnavailable(GatewayError):
@@ -103,7 +100,7 @@ class Store:
             connection_class=Connection, configure=Connection.stay_in_pipeline,
             # autocommit: BEGIN and COMMIT are sent below, with the statements; psycopg's own cost a round trip each
             kwargs={"row_factory": dict_row, "application_name": "referral-gateway", "autocommit": True,
-                    "connect_timeout": CONNECTING, "options": OPTIONS},
+                    "connect_timeout": CONNECTING, "options": f"-c idle_in_transaction_session_timeout={SILENCE}s {PLANS}"},
             name="store",
         )  # fmt: skip
 

@@ -36,12 +36,14 @@ DO $$ DECLARE name text; BEGIN
 END $$;
 """
 EMPTY = """
-DO $$ DECLARE name text; BEGIN
+DO $$ DECLARE name text; plain text; BEGIN
     PERFORM set_config('session_replication_role', 'replica', true);  -- the audit would refuse
     EXECUTE (SELECT 'TRUNCATE pretended.changes, ' || string_agg(format('public.%I', tablename), ', ')
         FROM pg_tables WHERE schemaname = 'public');
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'first' LOOP
-        EXECUTE format('INSERT INTO public.%I SELECT * FROM first.%I', name, name);
+        SELECT string_agg(quote_ident(column_name), ', ') INTO plain FROM information_schema.columns
+            WHERE table_schema = 'public' AND table_name = name AND is_generated = 'NEVER';
+        EXECUTE format('INSERT INTO public.%I (%s) SELECT %s FROM first.%I', name, plain, plain, name);
     END LOOP;
     FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
         EXECUTE format('ALTER SEQUENCE public.%I RESTART', name);
