@@ -27,6 +27,8 @@ def current(url: str) -> str | None:
         return None
     except psycopg.OperationalError:
         raise Misconfigured("setting database_url: the database does not answer there") from None
+    except psycopg.ProgrammingError:  # its text quotes the address, password included
+        raise Misconfigured("setting database_url: give postgresql://user:password@host/database") from None
     return row[0] if row else None
 
 

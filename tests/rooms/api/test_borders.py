@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from gateway import app
 from gateway.delivery.room import PostRoom
 from gateway.errors import Misconfigured
-from gateway.store import session
+from gateway.store import schema, session
 from gateway.store.session import Store
 from tests.rooms.api.conftest import Hub
 from tests.rooms.api.test_referrals import problem
@@ -93,6 +93,12 @@ def test_a_wrong_database_address_is_one_line(room: PostRoom, monkeypatch: pytes
     monkeypatch.setattr(session, "OPENING", 1)
     with pytest.raises(Misconfigured, match="database_url"):
         Store("postgresql://nobody@127.0.0.1:1/none", room.store.vault).open()
+
+
+def test_a_malformed_database_address_is_not_quoted() -> None:
+    with pytest.raises(Misconfigured, match="database_url") as told:
+        schema.current("postgresql://me:a-secret@[host/name")
+    assert "a-secret" not in str(told.value)
 
 
 def test_every_answer_carries_what_browsers_are_to_heed(room: PostRoom) -> None:

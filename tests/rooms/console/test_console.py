@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.delivery import webhooks
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
 from gateway.policy.roles import Role
+from gateway.store.callers import Caller
 from tests.rooms.console.visiting import Browser, visit
 from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
 from tests.rooms.delivery.test_replay import dead
@@ -38,6 +40,15 @@ def test_totals_filters_and_pages(admin: Browser, room: PostRoom, agencies: Agen
     assert len(re.findall(r"<code>del_\w+</code>", only)) == 1
     for odd in ("state=strange", "agency=' OR 1=1", "after=nonsense"):
         assert admin.get(f"/console?{odd}").status_code == 200
+
+
+def test_deliveries_to_a_hubs_webhook_are_listed_with_the_others(admin: Browser, room: PostRoom) -> None:
+    webhooks.create(room, Caller("glasgow-hub", "key"), "https://203.0.113.9/", [])
+    submit(room, HOUSING)
+    work(room)
+    page = admin.get("/console")
+    assert page.status_code == 200
+    assert "a hub’s webhook" in page.text
 
 
 def test_a_page_holds_no_personal_data_and_loads_nothing_from_elsewhere(admin: Browser, room: PostRoom) -> None:
