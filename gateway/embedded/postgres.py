@@ -26,6 +26,8 @@ from gateway.errors import Misconfigured
 
 SYSTEM_USER = "referral-gateway"
 SYSTEM_FOLDER = Path("/var/lib/referral-gateway")
+SYSTEM_LOCK = SYSTEM_FOLDER / "account.lock"
+USERADD = ("useradd", "--system", "--no-create-home", "--home-dir", str(SYSTEM_FOLDER), "--shell", "/usr/sbin/nologin")
 LONGEST_SOCKET = 100  # bytes; the kernel's limit is 107, less the file's own name
 PATIENCE = 60  # seconds to start or stop
 
@@ -204,25 +206,19 @@ def _account() -> pwd.struct_passwd:
     """The system user that runs the server when we are root; made if it is missing. Raises Misconfigured."""
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
-    command = [
-        "useradd",
-        "--system",
-        "--no-create-home",
-        "--home-dir",
-        str(SYSTEM_FOLDER),
-        "--shell",
-        "/usr/sbin/nologin",
-    ]
-    try:
-        subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        with suppress(KeyError):  # another start was quicker
+    SYSTEM_LOCK.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(SYSTEM_LOCK, "a") as lock:  # two of useradd at once have been seen to give one name two numbers
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(KeyError):
             return pwd.getpwnam(SYSTEM_USER)
-        raise Misconfigured(
-            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be made: "
-            "make it by hand, run as an ordinary user, or set GATEWAY_DATABASE_URL"
-        ) from None
-    return pwd.getpwnam(SYSTEM_USER)
+        try:
+            subprocess.run([*USERADD, SYSTEM_USER], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise Misconfigured(
+                f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be made: "
+                "make it by hand, run as an ordinary user, or set GATEWAY_DATABASE_URL"
+            ) from None
+        return pwd.getpwnam(SYSTEM_USER)
 
 
 def binaries(as_root: bool = False) -> Path:

@@ -7,7 +7,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -114,16 +118,34 @@ def test_what_goes_wrong_is_one_line_that_names_the_log(server: Postgres) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_the_system_user_is_used_when_another_start_was_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = pwd.getpwnam("nobody")
-    answers = iter([KeyError, nobody])
+def test_the_system_user_is_made_once_however_many_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    nobody, arrived = pwd.getpwnam("nobody"), threading.Barrier(2)
 
     def getpwnam(name: str) -> pwd.struct_passwd:
-        answer = next(answers)
-        if answer is KeyError:
-            raise KeyError(name)
-        return answer  # type: ignore[return-value]
+        if made:
+            return nobody
+        with suppress(threading.BrokenBarrierError):
+            arrived.wait(0.5)  # both have looked, and found nobody, before either goes on
+        raise KeyError(name)
+
+    def run(command: Sequence[str], **options: object) -> None:
+        time.sleep(0.2)
+        made.append(command[-1])
 
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
-    monkeypatch.setenv("PATH", "")  # useradd fails, as it does when there is such a user
-    assert postgres._account() is nobody
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(postgres, "SYSTEM_LOCK", tmp_path / "lock")
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in [pool.submit(postgres._account) for _ in range(2)]] == [nobody] * 2
+    assert made == [postgres.SYSTEM_USER]
+
+
+def test_a_system_user_that_cannot_be_made_is_told_with_the_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "SYSTEM_USER", "referral-gateway-nobody-has-this")
+    monkeypatch.setattr(postgres, "SYSTEM_LOCK", tmp_path / "lock")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Misconfigured, match="make it by hand, run as an ordinary user, or set GATEWAY_DATABASE_URL"):
+        postgres._account()
