@@ -72,11 +72,6 @@ class Agency:
         return minimise.required_categories(self.adapter.needs)
 
     @property
-    def takes_messages(self) -> bool:
-        """Whether a hub can tell it something in words; where a person gives it its referrals, she tells it that, too."""
-        return self.settings.by_hand or self.adapter.takes_messages
-
-    @property
     def deadline(self) -> timedelta:
         return self.settings.deadline
 

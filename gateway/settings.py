@@ -125,7 +125,7 @@ class AgencySettings(BaseModel):
     breaker_window: Duration = timedelta(minutes=5)
     breaker_pause: Duration = timedelta(seconds=30)  # then one call may try
     poll: list[Duration] | None = None  # when its delivered referrals are asked about; none: as for all; []: never
-    remind_after: Duration = timedelta(hours=4)  # by hand: the hub is reminded of a task that waits for so long
+    remind_after: Duration = timedelta(hours=4)  # the hub is reminded of a task by hand that waits for so long
     untrusted: bool = False  # its adapter runs in processes of its own, shut in: see docs/operations.md
     adapter_deadline: Duration = timedelta(seconds=2)  # for one call of an untrusted adapter
     adapter_memory: int = Field(512 * 1024 * 1024, ge=64 * 1024 * 1024)  # bytes of an untrusted adapter's process

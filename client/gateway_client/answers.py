@@ -215,12 +215,16 @@ class Contact(TypedDict):
 
 
 class Sheet(TypedDict):
-    """What an agency that is reached by hand may be given, and nothing else of her. See the referral schema."""
+    """What an agency that is told by hand may be given, and nothing else of her. See the referral schema.
+
+    *of*: the delivery of the referral that it is about. *reference*: the agency's own.
+    """
 
     delivery: str
     agency: str
     purpose: str
     kind: str
+    of: NotRequired[str]
     reference: NotRequired[str]
     contacts: list[Contact]
     referral: dict[str, Any]

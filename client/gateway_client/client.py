@@ -130,7 +130,7 @@ class Client:
     def say(self, referral: str, agency: str, text: str, *, answers: str | None = None, key: str | None = None) -> Said:
         """Answer *agency*, or tell it more about a referral that it has; she must agree to the category ``message``.
 
-        *answers*: the id of the agency's message. Raises Conflict where it takes no messages: see agencies().
+        *answers*: the id of the agency's message. Where the agency takes no messages it is a task, see sheet().
         """
         document = {"agency": agency, "text": text, **({"answers": answers} if answers else {})}
         path = f"/v1/referrals/{referral}/messages"
@@ -178,7 +178,7 @@ class Client:
         return found
 
     def sheet(self, delivery: str) -> Sheet:
-        """What a person reads out to an agency that is reached by hand. Opening it is audited."""
+        """What a person tells an agency that has no interface, or none for this. Opening it is audited."""
         found: Sheet = self._call("GET", f"/v1/deliveries/{delivery}/sheet")
         return found
 

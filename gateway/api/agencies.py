@@ -16,7 +16,9 @@ class AgencyView(View):
     required: list[str] = Field(description="places of the referral that must be filled in, as JSON Pointers")
     optional: list[str] = Field(description="places that are given too, where she agrees")
     required_categories: list[str] = Field(description="data categories she must have agreed to")
-    takes_messages: bool = Field(description="whether a hub can tell it something about a referral in words")
+    takes_messages: bool = Field(
+        description="whether it is told a hub's messages by the gateway; elsewhere they are tasks for a person"
+    )
 
 
 class Agencies(View):
@@ -35,7 +37,7 @@ def listing(caller: MayReadDirectory, room: Room) -> Agencies:
                 required=list(agency.adapter.needs.required),
                 optional=list(agency.adapter.needs.optional),
                 required_categories=sorted(agency.required_categories),
-                takes_messages=agency.takes_messages,
+                takes_messages=agency.adapter.takes_messages,
             )
             for agency in room.agencies.values()
         ]

@@ -31,11 +31,17 @@ class SheetView(View):
     agency: str
     purpose: str
     kind: str = Field(
-        description="referral or update: give it what is below; message: tell it that; withdrawal: tell it that she took her referral back"
+        description="referral: give it what is below; update: the same, in place of what it has, which is out of date; "
+        "message: tell it that; withdrawal: tell it that she took her referral back"
     )
-    reference: str | None = Field(None, description="the agency's own, of the referral that is taken back")
+    of: str | None = Field(
+        None, description="the delivery of the referral that it is about: our reference at the agency"
+    )
+    reference: str | None = Field(None, description="the agency's own reference of the referral, where it has one")
     contacts: list[ContactView]
-    referral: dict[str, Any] = Field(description="all that the agency may be given, following the referral schema")
+    referral: dict[str, Any] = Field(
+        description="all that the agency may be given, following the referral schema; empty: nothing of her"
+    )
     message: str | None = Field(None, description="the words that it is to be told")
 
 
@@ -63,6 +69,7 @@ def sheet(
         agency=one.agency,
         purpose=one.purpose,
         kind=one.kind,
+        of=one.of,
         reference=found.reference,
         contacts=[ContactView(**contact) for contact in found.contacts],
         referral=dict(found.data),
@@ -72,7 +79,8 @@ def sheet(
 
 @router.post("/{delivery}/given", openapi_extra=body_of("given", examples.GIVEN), response_model_exclude_none=True)
 def given(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> DeliveryView:
-    """Record that it was given: when, to whom, and the agency's reference. She must have agreed at that time."""
+    """Record that it was given, or the agency told: when, to whom, and the agency's reference. She must have agreed at
+    that time."""
     done = by_hand.given(room, delivery, contract.check("given", body.document), caller)
     with room.store.begin() as tx:
         return delivery_view(room, tx, done)
@@ -80,7 +88,7 @@ def given(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> De
 
 @router.post("/{delivery}/status", openapi_extra=body_of("answer", examples.ANSWER), response_model_exclude_none=True)
 def status(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> Answered:
-    """Record what the agency answered. Before it was given: *declined*, or *withdrawn* if it was never given."""
+    """Record what the agency answered. Of what waits to be given: *declined*, or *withdrawn* if it was never given."""
     found, believed = by_hand.answered(room, delivery, contract.check("answer", body.document), caller)
     with room.store.begin() as tx:
         return Answered(believed=believed, delivery=delivery_view(room, tx, found))
@@ -90,20 +98,27 @@ def _page(found: Sheet) -> str:
     """To print: no style, no script, nothing loaded."""
     one = found.delivery
     title = f"{one.kind.capitalize()} for {one.agency}"
-    say = (
-        "She took her referral back. Tell the agency to stop, and to delete what it was given."
-        if one.kind == "withdrawal"
-        else "Give the agency this and nothing else. Destroy the sheet afterwards."
-    )
-    facts = [("Our reference", one.id), ("Made", f"{one.created_at.astimezone(UTC):%d %B %Y %H:%M} UTC")]
+    facts = [("Our reference", one.of or one.id), ("Made", f"{one.created_at.astimezone(UTC):%d %B %Y %H:%M} UTC")]
     facts += [("Their reference", found.reference)] if found.reference else []
     facts += [(contact["name"], ", ".join(contact["phones"])) for contact in found.contacts]
     facts += [("Tell it", found.message)] if found.message else []
     tables = "".join(_table(rows) for rows in (facts, list(_rows(found.data))) if rows)
     return (
         f'<!doctype html><html lang="en-GB"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
-        f"<body><h1>{escape(title)}</h1><p>{escape(say)}</p>{tables}</body></html>"
+        f"<body><h1>{escape(title)}</h1><p>{escape(_say(found))}</p>{tables}</body></html>"
     )
+
+
+def _say(found: Sheet) -> str:
+    match found.delivery.kind, bool(found.data):
+        case "withdrawal", _:
+            return "She took her referral back. Tell the agency to stop, and to delete what it was given."
+        case "update", False:
+            return "What the agency has is out of date, and she agrees to it being told no more. Tell it not to use it."
+        case "update", True:
+            return "What the agency has is out of date. Give it this in its place, and nothing else. Destroy the sheet afterwards."
+        case _:
+            return "Give the agency this and nothing else. Destroy the sheet afterwards."
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

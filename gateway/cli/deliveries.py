@@ -124,6 +124,14 @@ def deliveries_confirm(identifier: str, reason: Reason, dry_run: DryRun = False)
     _decide(decisions.confirm, identifier, reason, dry_run, "marked as delivered")
 
 
+@app.command("refuse")
+def deliveries_refuse(identifier: str, reason: Reason, dry_run: DryRun = False) -> None:
+    """You told the agency what it has to be told by hand, and it will not do it: mark it as refused."""
+    from ..delivery import decisions
+
+    _decide(decisions.refuse, identifier, reason, dry_run, "marked as refused")
+
+
 def tasks(as_json: AsJson = False) -> None:
     """What waits for a person, oldest first: agencies to be told by hand, and what failed or nobody could resolve."""
     from ..store import listings

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
 
 from gateway import ids, reports
-from gateway.delivery import codes, decisions, standing
+from gateway.delivery import by_hand, codes, decisions, standing
 from gateway.delivery.room import PostRoom
 from gateway.errors import Problem
-from gateway.policy.lifecycle import DELIVERY, Move, State
+from gateway.policy.lifecycle import State
 from gateway.policy.roles import EVERYBODY, Role
 from gateway.store import contradictions, cursor, deliveries, listings
 from gateway.store.deliveries import Delivery
@@ -96,7 +96,8 @@ def _page(room: PostRoom, tx: Tx, found: Delivery, me: Visit, status: int = 200,
         attempts=attempts,
         waits=standing.waits(found, standing.prospects(room, tx, [found]).get(found.id)),
         keeps_keys=agency is not None and agency.adapter.idempotent,
-        can={move: (found.state, move) in DELIVERY for move in (Move.REPLAY, Move.CONFIRM)},
+        can=decisions.open_to(found),
+        contacts=by_hand.contacts(tx, found.agency) if found.of else [],
         error=error,
         now=tx.now(),
     )
@@ -105,8 +106,8 @@ def _page(room: PostRoom, tx: Tx, found: Delivery, me: Visit, status: int = 200,
 @router.post("/console/deliveries/{identifier}/{verb}")
 @allowed(Role.DELIVERY_ADMIN)
 def decide(identifier: str, verb: str, me: Me, room: Room, reason: Annotated[str, Form()] = "") -> Response:
-    """A person's decision: ``replay`` or ``confirm``, with a reason."""
-    decision = {"replay": decisions.replay, "confirm": decisions.confirm}.get(verb)
+    """A person's decision: ``replay``, ``confirm`` or ``refuse``, with a reason."""
+    decision = {"replay": decisions.replay, "confirm": decisions.confirm, "refuse": decisions.refuse}.get(verb)
     with room.store.begin() as tx:
         found = deliveries.get(tx, identifier)
         if decision is None or not reason.strip():

@@ -184,7 +184,10 @@ def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
         case State.QUEUED if isinstance(agreed, WhyNot) and delivery.kind in ("referral", "message"):
             _stop(room, delivery, agreed)
             return None
-        case State.QUEUED | State.TASK if agency.settings.by_hand and _for_a_person(delivery, agreed):
+        case State.TASK:
+            by_hand.carry_on(room, look, agency)
+            return None
+        case State.QUEUED if agency.settings.by_hand and isinstance(agreed, Grant | None):
             by_hand.carry_on(room, look, agency)
             return None
         case State.QUEUED | State.ASKING if delivery.kind == "update" and agreed is not None:
@@ -201,11 +204,6 @@ def _stage(room: PostRoom, look: Look, agency: Agency) -> Send | Ask | None:
             return _ask(room, delivery, agency)
         case _:
             return None
-
-
-def _for_a_person(delivery: Delivery, agreed: Grant | WhyNot | Sealed | None) -> bool:
-    """Whether somebody may be given it to tell, or reminded of it."""
-    return not isinstance(agreed, Sealed) and (delivery.state is State.TASK or not isinstance(agreed, WhyNot))
 
 
 @dataclass(frozen=True)

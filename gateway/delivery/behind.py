@@ -29,7 +29,7 @@ def bring_up_to_date(tx: Tx, delivery: Delivery) -> None:
     for one in (first, *followers):
         if one.state is State.QUEUED and one.kind != "withdrawal":  # who holds it may have read what was
             deliveries.put_move(tx, one, Move.DEFER, due_at=tx.now())
-    if may_have_it(first) and not _leaving(followers):
+    if may_have_it(first) and not _leaving(followers) and not any(map(_read_when_opened, followers)):
         _queue(tx, first, "update")
 
 
@@ -44,10 +44,25 @@ def may_have_it(first: Delivery) -> bool:
     return (first.may_be_there or opened) and first.status is not Status.WITHDRAWN
 
 
-def holds(delivery: Delivery) -> bool:
-    """Whether what follows *delivery* has to wait. One that nobody can resolve (asking, without a next time) is not waited for."""
+def is_taken_back(tx: Tx, delivery: Delivery) -> bool:
+    """Whether a withdrawal of the referral that *delivery* follows is on its way, or a task for somebody."""
+    return _leaving(deliveries.line(tx, delivery.of or delivery.id)[1])
+
+
+def _read_when_opened(delivery: Delivery) -> bool:
+    """Whether it is an update that carries all that is true when a person looks."""
+    return delivery.kind == "update" and unopened(delivery)
+
+
+def holds(delivery: Delivery, kind: str) -> bool:
+    """Whether one of this *kind* that comes after *delivery* has to wait for it.
+
+    Not for one that is held itself, nor for one that nobody can resolve (asking, without a next time); and an update or a
+    withdrawal not for a task about the same referral whose sheet nobody has opened: she is not safe until a person has time.
+    """
     unresolved = delivery.state is State.ASKING and delivery.due_at is None
-    return delivery.state in UNDELIVERED and not unresolved
+    passed_by = kind != "message" and delivery.of is not None and unopened(delivery)
+    return delivery.state in UNDELIVERED - {State.HELD} and not (unresolved or passed_by)
 
 
 def release(tx: Tx, delivery: Delivery) -> None:
@@ -56,14 +71,13 @@ def release(tx: Tx, delivery: Delivery) -> None:
     For whoever moves a delivery so that it may be settled.
     """
     first, followers = deliveries.line(tx, delivery.of or delivery.id)
-    if any(holds(one) and one.state is not State.HELD for one in (first, *followers)):
-        return
     held = [one for one in followers if one.state is State.HELD]
+    free = [one for one in held if not any(holds(other, one.kind) for other in (first, *followers))]
     if first.may_be_there:
-        for one in held[:1]:
+        for one in free[:1]:
             deliveries.move(tx, one, Move.RELEASE, due_at=tx.now())
     else:
-        for one in held:
+        for one in free:
             deliveries.move(tx, one, Move.WITHDRAW, code="nothing_to_take_back", status=Status.WITHDRAWN)
 
 
@@ -79,7 +93,7 @@ def _queue(tx: Tx, first: Delivery, kind: str) -> str:
     """One more in the line of *first*, every one of which is locked; its id."""
     first, followers = deliveries.line(tx, first.id)
     assert first.referral is not None, "an event is followed by nothing"
-    held = any(holds(one) for one in (first, *followers))
+    held = any(holds(one, kind) for one in (first, *followers))
     to = {first.agency: first.purpose}
     made = deliveries.queue(tx, first.referral, hub=first.hub, to=to, kind=kind, of=first.id, held=held)
     return made[first.agency]

@@ -1,8 +1,9 @@
-"""Delivery by hand: the agency has no interface, so a person tells it, by phone or secure mail.
+"""Delivery by hand: the agency has no interface, or none for this, so a person tells it, by phone or secure mail.
 
-It is claimed like any other delivery and becomes a task. Its hub opens a sheet with what that agency may be given,
-and records when it gave it and to whom; later, what the agency answers. From the moment the sheet was opened the
-agency may have it, as with a request that has begun to leave.
+It is claimed like any other delivery and becomes a task; one that its adapter makes no request of becomes one when that
+is known (settle.py). Its hub opens a sheet with what that agency may be given, and records when it gave it and to whom;
+later, what the agency answers. From the moment the sheet was opened the agency may have it, as with a request that has
+begun to leave.
 """
 
 from collections.abc import Mapping
@@ -33,8 +34,8 @@ SKEW = timedelta(minutes=5)  # a worker's watch may go before our clock
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a person needs to give *delivery* to its agency. *data*: the minimised referral; empty for a withdrawal,
-    and for a *message*, the words.
+    """What a person needs to give *delivery* to its agency. *data*: the minimised referral; empty for a withdrawal, for
+    an update that may tell nothing of her any more, and for a *message*, the words.
 
     *reference*: the agency's own, of what is taken back. *contacts*: name and numbers of its services.
     """
@@ -65,8 +66,8 @@ def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
     """Open the sheet of a task: audited, and only while she agrees. Raises NotFound, Conflict, ConsentMissing."""
     with room.store.begin() as tx:
         task, agency, record = _task(room, tx, identifier, caller)
-        allowed = _permission(record, task, agency, record.read_at)
-        if isinstance(allowed, Grant):
+        allowed = _allowed(record, task, agency, record.read_at)
+        if not isinstance(allowed, WhyNot):
             return _opened(tx, task, agency, allowed, caller)
         if not task.seen_at:
             settle.consent_ended(tx, task, allowed)
@@ -75,11 +76,11 @@ def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
     )
 
 
-def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller) -> Sheet:
+def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant | None, caller: Caller) -> Sheet:
     because = f"sheet of {task.id} for {agency.name}"
     data: Mapping[str, Any] = {}
     message = None
-    if task.kind != "withdrawal" and task.referral:
+    if grant and task.referral:
         deliveries.open_sheet(tx, task)
         referral = referrals.sealed(tx, task.referral)
         if task.kind == "message":
@@ -90,18 +91,24 @@ def _opened(tx: Tx, task: Delivery, agency: Agency, grant: Grant, caller: Caller
             data = minimise.keep(referral.open(tx.vault), agency.name, agency.adapter.needs, grant.categories)
             audit.write(tx, caller.actor, "referral.open", task.referral, because=because)
     original = deliveries.get(tx, task.of) if task.of else task
-    contacts = [
+    return Sheet(task, data, message, deliveries.reference(tx, original), contacts(tx, agency.name))
+
+
+def contacts(tx: Tx, agency: str) -> list[dict[str, Any]]:
+    """``{name, phones}`` of each service of *agency*, by the directory."""
+    return [
         {"name": one.name, "phones": [phone["number"] for phone in one.phones]}
         for one in directory.look(tx).services
-        if one.agency == agency.name
+        if one.agency == agency
     ]
-    return Sheet(task, data, message, deliveries.reference(tx, original), contacts)
 
 
-def _places(tx: Tx, task: Delivery, agency: Agency, allowed: Grant | WhyNot) -> list[str]:
+def _places(tx: Tx, task: Delivery, agency: Agency, allowed: Grant | WhyNot | None) -> list[str]:
     """What of the referral the agency was given, as places: what stood on the sheet."""
-    if task.kind == "withdrawal" or task.referral is None or isinstance(allowed, WhyNot):
+    if task.referral is None or not isinstance(allowed, Grant):
         return []
+    if task.kind == "message":
+        return ["/message"]
     [whole] = referrals.open_all(tx, [task.referral], because=f"{task.id} was given by hand").values()
     return minimise.places(minimise.keep(whole, agency.name, agency.adapter.needs, allowed.categories))
 
@@ -117,9 +124,9 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
         task, agency, record = _task(room, tx, identifier, caller)
         if not task.created_at - SKEW <= at <= record.read_at + SKEW:
             raise Invalid("At /at: expected a time since the referral was made, and not in the future.")
-        allowed = _permission(record, task, agency, at)
-        agreed = isinstance(allowed, Grant)
-        if isinstance(allowed, WhyNot) and not document.get("without_consent"):
+        allowed, without = _allowed(record, task, agency, at), bool(document.get("without_consent"))
+        agreed = not isinstance(allowed, WhyNot) and not (without and allowed is None and task.kind == "update")
+        if isinstance(allowed, WhyNot) and not without:
             raise ConsentMissing(
                 "She did not agree at that time, so it must not be given. If the agency has it all the same, "
                 "record it with without_consent: it is then taken back.",
@@ -140,18 +147,18 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
 def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> tuple[Delivery, bool]:
     """The agency told a person how it stands. *document* follows the schema ``answer``.
 
-    Of a task that was not given yet: that the agency declines it, or (``withdrawn``) that it was never given. Returns
-    the delivery, and whether that was believed: what contradicts an earlier answer is kept and shown, and changes
-    nothing. Raises NotFound, Conflict.
+    Of a task that was not given yet: that the agency declines it, or (``withdrawn``) that it was never given; of an
+    update only if she has taken the referral back since, and of a withdrawal never. Returns the delivery, and whether
+    that was believed: what contradicts an earlier answer is kept and shown, and changes nothing. Raises NotFound, Conflict.
     """
     status = sdk.Status(document["status"])
     reason = sdk.Reason(document["reason"]) if "reason" in document else None
     at = datetime.fromisoformat(document["at"]) if "at" in document else None
     with room.store.begin() as tx:
         delivery = _own(tx, identifier, caller, lock=True)
-        _by_hand(room, delivery)
         if delivery.state is State.TASK:
             return _not_given(tx, delivery, status, reason, caller), True
+        _by_hand(room, delivery)
         if delivery.state is not State.DELIVERED or delivery.kind != "referral":
             raise Conflict(f"{identifier} is {delivery.state}: there is no answer to it")
         update = sdk.Update(status, reason=reason, at=at)
@@ -162,22 +169,29 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
 
 
 def _not_given(tx: Tx, task: Delivery, status: sdk.Status, reason: sdk.Reason | None, caller: Caller) -> Delivery:
-    if task.kind == "referral" and status is sdk.Status.DECLINED:
-        task = deliveries.set_status(tx, task, status, reason=reason, at=tx.now(), by=caller.actor)
-        deliveries.put_move(tx, task, Move.REFUSE, by=caller.actor, code="declined_by_hand")
-    elif task.kind in ("referral", "message") and status is sdk.Status.WITHDRAWN:
+    may_stay_untold = task.kind in ("referral", "message") or (task.kind == "update" and behind.is_taken_back(tx, task))
+    if status is sdk.Status.DECLINED:
+        if task.kind == "referral":
+            task = deliveries.set_status(tx, task, status, reason=reason, at=tx.now(), by=caller.actor)
+        said: dict[str, Any] = {"reason": reason} if reason else {}
+        deliveries.put_move(tx, task, Move.REFUSE, by=caller.actor, code="declined_by_hand", **said)
+    elif status is sdk.Status.WITHDRAWN and may_stay_untold:
         deliveries.put_move(tx, task, Move.WITHDRAW, by=caller.actor, code="not_given", status=status)
     else:
-        raise Conflict(f"{task.id} waits to be given: record that first, or that it is declined or withdrawn")
+        or_not = " or was never given (withdrawn)" if may_stay_untold else ""
+        raise Conflict(f"{task.id} waits to be given: record that first, or that the agency declined it{or_not}")
     behind.release(tx, deliveries.lock(tx, task.id))
     return deliveries.get(tx, task.id)
 
 
-def _permission(record: consents.Record, task: Delivery, agency: Agency, at: datetime) -> Grant | WhyNot:
-    """A withdrawal tells nothing of her, and is never stopped."""
+def _allowed(record: consents.Record, task: Delivery, agency: Agency, at: datetime) -> Grant | WhyNot | None:
+    """What the agency may be told of her. None: nothing, and it has to be told all the same, that what it has is taken
+    back, or out of date."""
     if task.kind == "withdrawal":
-        return Grant(agency.name, task.purpose, frozenset())
-    return permission(record.consent, agency, task.purpose, at, kind=task.kind)
+        return None
+    found = permission(record.consent, agency, task.purpose, at, kind=task.kind)
+    lapsed = isinstance(found, WhyNot) and found is not WhyNot.WITHDRAWN
+    return None if lapsed and task.kind == "update" else found
 
 
 def _missing(agency: Agency, why: WhyNot) -> list[dict[str, str]]:
@@ -191,9 +205,11 @@ def _task(room: PostRoom, tx: Tx, identifier: str, caller: Caller) -> tuple[Deli
         raise Conflict(f"{identifier} is told to a webhook: it is not to be given by hand")
     record = consents.get(tx, referrals.get(tx, found.referral, hub=caller.hub).consent, hub=caller.hub)
     task = deliveries.lock(tx, identifier)
-    agency = _by_hand(room, task)
+    agency = room.agencies.get(task.agency)
     if task.state is not State.TASK:
         raise Conflict(f"{identifier} is {task.state}: it is not to be given by hand")
+    if agency is None:
+        raise Conflict(f"{task.agency} is not configured any more")
     return task, agency, record
 
 
@@ -204,8 +220,7 @@ def _own(tx: Tx, identifier: str, caller: Caller, *, lock: bool = False) -> Deli
     return found
 
 
-def _by_hand(room: PostRoom, delivery: Delivery) -> Agency:
+def _by_hand(room: PostRoom, delivery: Delivery) -> None:
     agency = room.agencies.get(delivery.agency)
     if agency is None or not agency.settings.by_hand:
         raise Conflict(f"{delivery.agency} is not reached by hand")
-    return agency

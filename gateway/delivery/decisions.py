@@ -1,9 +1,9 @@
-"""What people decide about deliveries: to send again, to confirm that an agency has it, to pause one."""
+"""What people decide: to send a delivery again, that an agency has it, or was told, or will not do it; to pause an agency."""
 
 from gateway_sdk import Status
 
 from gateway.errors import Conflict, ConsentMissing, NotFound
-from gateway.policy.lifecycle import Illegal, Move, after
+from gateway.policy.lifecycle import DELIVERY, Move, State
 from gateway.store import deliveries, health, selections
 from gateway.store.deliveries import Delivery
 
@@ -45,24 +45,36 @@ def confirm(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: b
     return _decide(room, identifier, Move.CONFIRM, by=by, reason=reason, dry_run=dry_run)
 
 
+def refuse(room: PostRoom, identifier: str, *, by: str, reason: str, dry_run: bool = False) -> Delivery:
+    """A person told the agency, and it will not do it. Raises NotFound, Conflict."""
+    return _decide(room, identifier, Move.REFUSE, by=by, reason=reason, dry_run=dry_run)
+
+
+def open_to(delivery: Delivery) -> frozenset[Move]:
+    """What a person may decide about *delivery* now. What her hub gives by hand, the referral itself, is its to record."""
+    chosen = {move for move in (Move.REPLAY, Move.CONFIRM) if (delivery.state, move) in DELIVERY}
+    if delivery.state is State.TASK:
+        chosen = {Move.CONFIRM, Move.REFUSE} if delivery.of else set()
+    return frozenset(chosen)
+
+
 def _decide(room: PostRoom, identifier: str, verb: Move, *, by: str, reason: str, dry_run: bool) -> Delivery:
     with room.store.begin() as tx:
         why = held_back(room, tx, selections.only(tx, identifier)) if verb is Move.REPLAY else {}
         delivery = deliveries.lock(tx, identifier)
-        try:
-            after(delivery.state, verb)
-        except Illegal:
-            raise Conflict(f"{identifier} is {delivery.state}: there is nothing to {verb}") from None
+        if verb not in open_to(delivery):
+            hubs = "; its hub records what becomes of it" if delivery.state is State.TASK else ""
+            raise Conflict(f"{identifier} is {delivery.state}: there is nothing to {verb}{hubs}")
         if code := why.get(identifier):
             problem = ConsentMissing if code.startswith("consent_") else Conflict
             raise problem(f"{identifier} is not sent again: {codes.meaning(None, code)}", code=code)
         if dry_run:
             return delivery
         took = Status.WITHDRAWN if delivery.kind == "withdrawal" else Status.SENT
-        status = {Move.REPLAY: Status.RECEIVED, Move.CONFIRM: took}[verb]
-        moved = deliveries.move(
-            tx, delivery, verb, by=by, due_at=tx.now() if verb is Move.REPLAY else None, status=status, reason=reason
-        )
+        status = {Move.REPLAY: Status.RECEIVED, Move.CONFIRM: took}.get(verb)
+        code = "declined_by_hand" if verb is Move.REFUSE else None
+        due = tx.now() if verb is Move.REPLAY else None
+        moved = deliveries.move(tx, delivery, verb, by=by, code=code, due_at=due, status=status, reason=reason)
         assert moved is not None, "it is locked"
         if delivery.kind == "withdrawal" and delivery.of and verb is Move.CONFIRM:
             feedback.taken_back(tx, deliveries.lock(tx, delivery.of))

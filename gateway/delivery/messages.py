@@ -47,7 +47,7 @@ def send(
         record = consents.get(tx, stored.consent, hub=caller.hub)  # before the deliveries, as everywhere
         about = _to(tx, stored.id, document["agency"])
         if referrals.first_use(tx, caller.hub, key, body, stored.id):
-            agency = _takes(room, about)
+            agency = _known(room, about)
             if stored.area not in directory.look(tx).areas_on:
                 raise AreaOff(f"The roll-out has not reached {stored.area}: nothing is sent there.", area=stored.area)
             _require(record, about, agency)
@@ -70,14 +70,10 @@ def _to(tx: Tx, referral: str, agency: str) -> Delivery:
     raise NotFound(f"this referral asks nothing of {agency}")
 
 
-def _takes(room: PostRoom, about: Delivery) -> Agency:
+def _known(room: PostRoom, about: Delivery) -> Agency:
     agency = room.agencies.get(about.agency)
-    if agency is None or not agency.takes_messages:
-        raise Conflict(
-            f"{about.agency} takes no messages through the gateway: tell it by phone, or as you have agreed with it. "
-            "Nothing was sent.",
-            code="message_by_hand",
-        )
+    if agency is None:
+        raise Conflict(f"{about.agency} is not configured any more: nothing was sent.", code="not_configured")
     return agency
 
 

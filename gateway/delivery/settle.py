@@ -24,6 +24,7 @@ from .room import PostRoom
 log = logs.get()
 
 BY_HAND = {"update": "update_by_hand", "message": "message_by_hand", "withdrawal": "withdraw_by_hand"}
+"""Codes of what its adapter makes no request of: somebody tells the agency."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome
             case sdk.Refused():
                 status = sdk.Status.DECLINED if delivery.kind == "referral" else None
                 deliveries.put_move(tx, delivery, Move.REFUSE, code=code, status=status)
+            case Unmade() if code in BY_HAND.values() and delivery.state is State.SENDING:
+                due = found.now + agency.settings.remind_after
+                deliveries.put_move(tx, delivery, Move.HAND, code=code, due_at=due)
             case _ if delivery.state is State.SENDING:
                 _failed(room, tx, delivery, result, code, found.now)
         if found.held:

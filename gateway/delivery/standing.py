@@ -72,7 +72,7 @@ def _prospect(delivery: Delivery, stands: Standing, urgency: str | None) -> Pros
 def waits(delivery: Delivery, prospect: Prospect | None) -> str | None:
     """What an undelivered one waits for, for people; None: for nothing but its turn, or no longer."""
     if delivery.state is State.TASK:
-        return "for a person to give it by hand"
+        return "for a person to tell the agency"
     if delivery.state is State.WAITING and delivery.code == "area_off":
         return "for its area to be switched on"
     if prospect:

@@ -16,7 +16,7 @@ class State(StrEnum):
     QUEUED = "queued"  # claimed and on the broker; nothing was sent
     SENDING = "sending"  # a worker has it; the request may have left
     ASKING = "asking"  # it may have arrived; not sent again blindly
-    TASK = "task"  # its agency is reached by hand: waits for a person
+    TASK = "task"  # its agency has no interface for it: waits for a person
     DELIVERED = "delivered"
     REFUSED = "refused"
     DEAD = "dead"  # every retry failed; for a person
@@ -38,7 +38,7 @@ class Move(StrEnum):
     EXHAUST = "exhaust"
     DOUBT = "doubt"
     REPLAY = "replay"  # a person's decision
-    CONFIRM = "confirm"  # a person's decision: the agency has it, or was told by hand
+    CONFIRM = "confirm"  # a person's decision: the agency has it, or was told
     WITHDRAW = "withdraw"
 
 
@@ -52,6 +52,7 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.QUEUED, Move.WITHDRAW): State.WITHDRAWN,
     (State.QUEUED, Move.HAND): State.TASK,
     (State.TASK, Move.DELIVER): State.DELIVERED,
+    (State.TASK, Move.CONFIRM): State.DELIVERED,
     (State.TASK, Move.REFUSE): State.REFUSED,
     (State.TASK, Move.WITHDRAW): State.WITHDRAWN,
     (State.SENDING, Move.DELIVER): State.DELIVERED,
@@ -59,6 +60,7 @@ DELIVERY: dict[tuple[State, Move], State] = {
     (State.SENDING, Move.RETRY): State.WAITING,
     (State.SENDING, Move.EXHAUST): State.DEAD,
     (State.SENDING, Move.DOUBT): State.ASKING,
+    (State.SENDING, Move.HAND): State.TASK,
     (State.ASKING, Move.REPEAT): State.SENDING,
     (State.ASKING, Move.DELIVER): State.DELIVERED,
     (State.ASKING, Move.REFUSE): State.REFUSED,

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from gateway.delivery import decisions
 from gateway.policy.lifecycle import State
 from gateway.store.deliveries import Delivery
 from tests.faults.pretended import promises
@@ -153,7 +154,8 @@ class AnyOrder(RuleBasedStateMachine):
         elif rows := self.decidable():
             row = one_of(rows, place)
             found_out = row.of or row.id in self.world.offices[row.agency].cases
-            (self.world.confirm if found_out and place % 2 else self.world.replay)(row)
+            told = row.state is State.TASK or (found_out and place % 2)
+            (self.world.confirm if told else self.world.replay)(row)
 
     @rule(place=places, verb=st.sampled_from(["open", "open", "give", "give", "declined", "withdrawn"]))
     def a_worker_of_the_hub_does_a_task(self, place: int, verb: str) -> None:
@@ -166,8 +168,8 @@ class AnyOrder(RuleBasedStateMachine):
         return [agreed for agreed in self.world.consents if self.world.in_force(agreed)]
 
     def decidable(self) -> list[Delivery]:
-        ended = {State.DEAD, State.REFUSED}
-        return [row for row in self.world.rows().values() if asks_a_person(row) or row.state in ended]
+        rows = self.world.rows().values()
+        return [row for row in rows if asks_a_person(row) or (decisions.open_to(row) and row.state is not State.ASKING)]
 
     # What must hold
 

@@ -79,6 +79,13 @@ def task(world: World, *verbs: str) -> None:
         world.do_task(only(world), verb)
 
 
+def told_by_hand(world: World) -> None:
+    """Its interface has no way to take a referral back."""
+    sent(world, "mute")
+    withdraw(world)
+    later(world)
+
+
 def confirmed_dead(world: World) -> None:
     """It was said to be closed, and had taken in what was sent before, as a person found out."""
     dead(world)
@@ -102,12 +109,14 @@ STORIES: Mapping[tuple[State, Move], Callable[[World], object]] = {
     (Q, Move.WITHDRAW): lambda world: (world.submit("plain"), world.bell(), withdraw(world)),
     (Q, Move.HAND): task,
     (T, Move.DELIVER): lambda world: task(world, "open", "give"),
+    (T, Move.CONFIRM): lambda world: (told_by_hand(world), world.confirm(only(world, "withdrawal"))),
     (T, Move.REFUSE): lambda world: task(world, "declined"),
     (T, Move.WITHDRAW): lambda world: (task(world), withdraw(world)),
     (S, Move.DELIVER): lambda world: sent(world, "plain"),
     (S, Move.REFUSE): lambda world: sent(world, "plain", "refuses"),
     (S, Move.RETRY): lambda world: sent(world, "plain", "closed"),
     (S, Move.EXHAUST): dead,
+    (S, Move.HAND): told_by_hand,
     (S, Move.DOUBT): lambda world: sent(world, "plain", "reply lost"),
     (A, Move.REPEAT): lambda world: (sent(world, "keyed", "reply lost"), later(world)),
     (A, Move.DELIVER): lambda world: (sent(world, "asked", "reply lost"), later(world)),

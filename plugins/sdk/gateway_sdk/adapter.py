@@ -28,7 +28,8 @@ class NoSettings(BaseModel):
 class Adapter:
     """Translates between a referral and one kind of agency interface. No method does any input or output.
 
-    A subclass sets ``purpose`` and ``needs`` and writes ``translate`` and ``classify``; the rest is optional.
+    A subclass sets ``purpose`` and ``needs`` and writes ``translate`` and ``classify``; the rest is optional. Where
+    ``withdraw``, ``update`` or ``message`` makes no request, the delivery becomes a task for a person, with a sheet.
     One instance serves all threads: keep no state but the settings.
     Anything a method raises is caught: in translate it ends the delivery as ``adapter_error`` before
     anything is sent, in classify it makes the attempt Uncertain.
@@ -54,7 +55,7 @@ class Adapter:
     """True if the gateway should ask() for news of delivered referrals, on its polling schedule."""
 
     takes_messages: ClassVar[bool] = False
-    """True if message() is written: the hub can answer what the agency asks, or add to its referral, in words."""
+    """True if message() is written: what the hub answers or adds in words is sent; elsewhere a person tells the agency."""
 
     wsdl: ClassVar[Traversable | None] = None
     """For SOAP: the WSDL inside the adapter's package, its schemas beside it. It is never fetched."""
@@ -81,7 +82,7 @@ class Adapter:
         raise NotImplementedError
 
     def withdraw(self, sent: Sent) -> Request | None:
-        """A request that takes *sent* back; None if the agency has no way to, and a person must tell it."""
+        """A request that takes *sent* back; None if a person must tell the agency."""
         return None
 
     def update(self, referral: Referral, sent: Sent) -> Request | None:
@@ -93,7 +94,10 @@ class Adapter:
         return None
 
     def message(self, message: Message, sent: Sent) -> Request | None:
-        """A request that tells the agency *message* about *sent*. Telling it twice under one ``message_key`` is to count once."""
+        """A request that tells the agency *message* about *sent*; None if a person must tell it.
+
+        Telling it twice under one ``message_key`` is to count once.
+        """
         return None
 
 

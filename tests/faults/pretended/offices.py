@@ -1,4 +1,4 @@
-"""Pretended agencies, four kinds of them: what they are given, what they keep, what they say. They never lie."""
+"""Pretended agencies, five kinds of them: what they are given, what they keep, what they say. They never lie."""
 
 import json
 from collections import Counter
@@ -64,7 +64,14 @@ class Asked(Plain):
         return sdk.RestRequest("GET", "/referrals", {"of": sent.delivery_key, "message": sent.message_key})
 
 
-KINDS: Mapping[str, type[Plain]] = {"plain": Plain, "keyed": Keyed, "asked": Asked}
+class Mute(Plain):
+    """Has no way to take a referral back: a person tells it."""
+
+    def withdraw(self, sent: sdk.Sent) -> None:
+        return None
+
+
+KINDS: Mapping[str, type[Plain]] = {"plain": Plain, "keyed": Keyed, "asked": Asked, "mute": Mute}
 REFUGE = "refuge"  # has no interface: a person tells it
 NAMES = [*sorted(KINDS), REFUGE]
 

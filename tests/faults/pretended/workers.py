@@ -142,6 +142,8 @@ class Workers:
 
     def _settling(self, settle_it: Callable[..., None]) -> Callable[..., None]:
         def settling(room: PostRoom, sent: Any, agency: Any, result: object, *more: Any) -> None:
+            if isinstance(result, settle.Unmade):  # the wire never saw it
+                self.known[sent.id, "unmade"] += 1
             try:
                 self._at("answered")
                 settle_it(room, sent, agency, result, *more)

@@ -144,7 +144,7 @@ class World:
     def do_task(self, task: Delivery, verb: str) -> None:
         """By hand: *verb* is to ``open`` the sheet, to ``give`` it to the agency, or that it was ``declined`` or ``withdrawn``."""
         if verb in ("declined", "withdrawn"):
-            if task.kind == "referral":
+            if verb == "declined" or task.kind == "referral":
                 by_hand.answered(self.room, task.id, {"status": verb}, HUB)
             return
         with self._only_with_consent(task) as agreed:

@@ -249,11 +249,27 @@ def test_to_whom_nothing_can_be_said(hub: Hub, other_hub: Hub, room: PostRoom, m
     assert problem(thread.say(HOUSING), 409, "area-off")
     with room.store.begin() as tx:
         directory.switch(tx, "glasgow", Phase.LIVE, by="test", reason="now")
-    monkeypatch.setattr(type(room.agencies[HOUSING].adapter), "takes_messages", False)
-    refused = problem(thread.say(HOUSING, key="again"), 409, "conflict")
-    assert "by phone" in refused["detail"]
+    monkeypatch.delitem(room.agencies, HOUSING)  # type: ignore[arg-type]
+    assert "not configured" in problem(thread.say(HOUSING, key="again"), 409, "conflict")["detail"]
     monkeypatch.undo()
     assert thread.say(HOUSING, key="again").status_code == 202  # what was refused left nothing behind
+
+
+def test_where_an_agency_takes_no_messages_it_is_a_task_with_the_words(
+    hub: Hub, room: PostRoom, agencies: Agencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "message", lambda *args: None)
+    thread = Thread(hub, room, HOUSING)
+    said = thread.say(HOUSING).json()["delivery"]
+    work(room)
+    assert thread.state(said) == ("task", "message_by_hand")
+    sheet = hub.call("GET", f"/v1/deliveries/{said}/sheet").json()
+    assert (sheet["message"], sheet["referral"], sheet["of"]) == (WORDS, {}, thread.deliveries[HOUSING])
+    done = hub.call(
+        "POST", f"/v1/deliveries/{said}/given", json={"at": datetime.now(UTC).isoformat(), "to": "Duty officer"}
+    )
+    assert done.json()["state"] == "delivered"
+    assert len(case(agencies, HOUSING).messages) == 0
 
 
 def test_what_waits_in_an_area_that_was_switched_off_waits(hub: Hub, room: PostRoom, agencies: Agencies) -> None:

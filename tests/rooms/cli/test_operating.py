@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from gateway import cli
-from gateway.delivery import attempt, decisions
+from gateway.delivery import attempt, changes, decisions
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
 from gateway.policy.lifecycle import State
 from tests.rooms.cli.conftest import Operator
-from tests.rooms.delivery.test_attempt import of, submit, work
+from tests.rooms.delivery.test_attempt import HUB, of, submit, work
 from tests.rooms.delivery.test_breaker import rung
 from tests.rooms.delivery.test_replay import dead
 from tests.rooms.delivery.test_standing import changed, closed, today
@@ -58,6 +58,25 @@ def test_uncertain_ones_come_with_a_warning(gateway: Operator, room: PostRoom, a
     done = gateway(*arguments, "--state", "asking")
     assert "may have 1 of these already and keeps no keys: it may get them twice" in done.stderr
     assert of(room, referral)[SOCIAL_SECURITY].state is State.WAITING
+
+
+@pytest.mark.parametrize(
+    ("verb", "says"), [("confirm", "marked as delivered: delivered"), ("refuse", "marked as refused: refused")]
+)
+def test_what_has_to_be_told_by_hand_is_a_task_that_is_closed(
+    gateway: Operator, room: PostRoom, monkeypatch: pytest.MonkeyPatch, verb: str, says: str
+) -> None:
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "withdraw", lambda *args: None)
+    agreed, referral = submit(room, HOUSING)
+    work(room)
+    changes.withdraw_consent(room, agreed, HUB)
+    work(room)
+    [task] = json.loads(gateway("tasks", "--json").stdout)
+    assert (task["kind"], task["state"], task["code"]) == ("withdrawal", "task", "withdraw_by_hand")
+    shown = gateway("deliveries", verb, task["id"], "--reason", "by phone", "--dry-run").stdout
+    assert "would be" in shown
+    assert gateway("deliveries", verb, task["id"], "--reason", "by phone").stdout == f"{task['id']} {says}\n"
+    assert gateway("deliveries", verb, of(room, referral)[HOUSING].id, "--reason", "x").exit_code != 0
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.delivery import webhooks
+from gateway.delivery import changes, webhooks
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
 from gateway.policy.roles import Role
+from gateway.store import deliveries
 from gateway.store.callers import Caller
 from tests.rooms.console.visiting import Browser, visit
-from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
+from tests.rooms.delivery.test_attempt import HUB, make_due, of, submit, until, work
 from tests.rooms.delivery.test_replay import dead
 from tests.rooms.delivery.test_standing import changed, closed, today
 from tests.support import HEALTH, HOUSING, REFERRAL, SOCIAL_SECURITY, Agencies
@@ -162,6 +163,33 @@ def test_a_range_is_shown_before_it_is_sent_again(admin: Browser, room: PostRoom
     assert states == [State.DEAD, State.WAITING, State.WAITING, State.DEAD]
     for odd in ({"since": "yesterday"}, {"state": "delivered"}):
         assert admin.get("/console/replay", params=odd).status_code == 422
+
+
+@pytest.mark.parametrize("verb", ["confirm", "refuse"])
+def test_what_has_to_be_told_by_hand_is_listed_and_decided_without_its_sheet(
+    admin: Browser, room: PostRoom, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(room.agencies[HOUSING].adapter, "withdraw", lambda *args: None)
+    agreed, identifier = submit(room, HOUSING)
+    work(room)
+    changes.withdraw_consent(room, agreed, HUB)
+    work(room)
+    original, task = of(room, identifier)[HOUSING], of(room, identifier, "withdrawal")[HOUSING]
+    with room.store.begin() as tx:
+        reference = deliveries.reference(tx, original)
+    assert reference
+    assert task.id in admin.get("/console").text
+    page = admin.get(f"/console/deliveries/{task.id}").text
+    assert "You told the agency" in page
+    assert original.id in page
+    assert reference not in page
+    assert "Send it again" not in page
+    assert "You told the agency" not in admin.get(f"/console/deliveries/{original.id}").text
+    assert admin.post(f"/console/deliveries/{task.id}/{verb}", data={"reason": " "}).status_code == 422
+    assert admin.post(f"/console/deliveries/{task.id}/{verb}", data={"reason": "by phone"}).status_code == 303
+    ends = {"confirm": (State.DELIVERED, "withdrawn"), "refuse": (State.REFUSED, "cancellation-requested")}
+    after = of(room, identifier, "withdrawal")[HOUSING].state, of(room, identifier)[HOUSING].status
+    assert after == ends[verb]
 
 
 def test_what_waits_for_a_person_is_listed_and_decided(admin: Browser, room: PostRoom, agencies: Agencies) -> None:

@@ -468,7 +468,7 @@ def test_an_agency_that_cannot_take_back_needs_a_person(room: PostRoom, monkeypa
     changes.withdraw_consent(room, agreed, HUB)
     work(room)
     withdrawal = of(room, identifier, "withdrawal")[HOUSING]
-    assert (withdrawal.state, withdrawal.code) == (State.DEAD, "withdraw_by_hand")
+    assert (withdrawal.state, withdrawal.code) == (State.TASK, "withdraw_by_hand")
 
 
 def test_a_repeated_attempt_that_meets_a_closed_door_leaves_the_doubt(room: PostRoom, agencies: Agencies) -> None:

@@ -18,7 +18,7 @@ from gateway.delivery.room import PostRoom
 from gateway.errors import Changed, Conflict, Invalid
 from gateway.policy.changes import Kind
 from gateway.policy.lifecycle import State
-from gateway.store import audit, consents, deliveries, events, listings
+from gateway.store import audit, consents, deliveries, events
 from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from tests.rooms.delivery.test_attempt import HUB, begun, doubted, make_due, of, submit, work
@@ -407,51 +407,6 @@ def test_an_update_in_doubt_is_told_again(room: PostRoom, agencies: Agencies) ->
     work(room)
     [update] = line(room, of(room, identifier)[SOCIAL_SECURITY])
     assert (update.state, update.attempts) == (State.DELIVERED, 2)
-
-
-# What only a person can do
-
-
-def tasks(room: PostRoom) -> list[tuple[str, str | None]]:
-    with room.store.begin() as tx:
-        return [(task.kind, task.code) for task in listings.tasks(tx, hub=HUB.hub)]
-
-
-@pytest.mark.parametrize(
-    ("method", "change", "kind", "status"),
-    [
-        ("withdraw", less, "withdrawal", Status.WITHDRAWN),
-        ("update", None, "update", Status.SENT),
-    ],
-)
-def test_an_agency_without_a_way_becomes_a_task_that_a_person_closes(
-    room: PostRoom, monkeypatch: pytest.MonkeyPatch, method: str, change: Any, kind: str, status: Status
-) -> None:
-    monkeypatch.setattr(room.agencies[HOUSING].adapter, method, lambda *args: None)
-    agreed, identifier = submit(room, HOUSING)
-    work(room)
-    if change:
-        change(room, agreed)
-    else:
-        new_contact(room, identifier)
-    work(room)
-    assert tasks(room) == [(kind, f"{method}_by_hand")]
-    [task] = line(room, of(room, identifier)[HOUSING])
-    decisions.confirm(room, task.id, by="admin:a", reason="told them by phone")
-    assert tasks(room) == []
-    assert of(room, identifier)[HOUSING].status is status
-    [task] = line(room, of(room, identifier)[HOUSING])
-    assert (task.state, task.status) == (State.DELIVERED, status)
-
-
-def test_an_agency_with_the_old_number_and_no_consent_any_more_is_a_task(room: PostRoom, agencies: Agencies) -> None:
-    agreed, identifier = submit(room, HOUSING)
-    work(room)
-    soon_ended(room, agreed)
-    new_contact(room, identifier)
-    work(room)
-    assert tasks(room) == [("update", "update_by_hand")]
-    assert NEW_NUMBER not in str(agencies[HOUSING].received)
 
 
 def test_confirming_a_doubtful_referral_lets_its_withdrawal_go(room: PostRoom, agencies: Agencies) -> None:
