@@ -1,6 +1,7 @@
 """What is configured, what answers, what is late."""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,8 @@ from .delivery import standing
 from .delivery.room import PostRoom
 from .plugins import Agency
 from .policy.lifecycle import State
-from .store import listings, troubles, webhooks
+from .settings import Settings
+from .store import listings, server, troubles, webhooks
 
 PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
 
@@ -25,13 +27,18 @@ class Finding:
         return {**asdict(self), "ok": "ok" if self.ok else "LOOK"}
 
 
-def examine(room: PostRoom) -> list[Finding]:
-    """Each thing looked at, in the order a person would: settings, servers, agencies, deliveries."""
-    findings = [_master_key(room), Finding("database", True, "answers"), _broker(room.settings.broker_url)]
+def examine(room: PostRoom, refused: Sequence[str] = ()) -> list[Finding]:
+    """Each thing looked at, in the order a person would: settings, servers, agencies, deliveries.
+
+    *refused*: what production refuses. Where this is for trying out, that is no fault.
+    """
+    findings = [_mode(room.settings, refused), *(_refused(room.settings, line) for line in refused)]
+    findings += [_master_key(room), Finding("database", True, "answers"), _broker(room.settings)]
     with room.store.begin() as tx:
         overview = reports.overview(tx, list(room.agencies))
         standings, untold = standing.everyones(room, tx), troubles.untold(tx)
         hooks, late = webhooks.all_of(tx), listings.late_tasks(tx)
+        findings.append(_database_log(server.logs_values(tx)))
     findings += [_agency(agency) for agency in room.agencies.values()]
     if not room.agencies:
         findings.append(Finding("agencies", False, "none is configured: see docs/operations.md"))
@@ -79,6 +86,25 @@ def examine(room: PostRoom) -> list[Finding]:
     return [*findings, _alerts(room.settings.alerts.channels, untold)]
 
 
+def _mode(settings: Settings, refused: Sequence[str]) -> Finding:
+    if settings.mode == "production":
+        return Finding("mode", not refused, "production; a restart is refused" if refused else "production")
+    return Finding("mode", True, f"trial; production refuses {len(refused)} things" if refused else "trial")
+
+
+def _refused(settings: Settings, line: str) -> Finding:
+    setting, _, says = line.partition(": ")
+    return Finding(setting, settings.mode != "production", f"not for production: {says}")
+
+
+def _database_log(telling: list[str]) -> Finding:
+    """What we store of people is sealed before it gets there; hubs' and agencies' names, ids and times are not."""
+    says = (
+        f"values of statements are written into it: set {' and '.join(telling)} to 0" if telling else "holds no values"
+    )
+    return Finding("database log", not telling, says)
+
+
 def _alerts(channels: list[str], untold: int) -> Finding:
     if not channels:
         return Finding("alerts", True, "nobody is told of trouble: see alerts in docs/operations.md")
@@ -97,10 +123,10 @@ def _agency(agency: Agency) -> Finding:
     )
 
 
-def _broker(url: str) -> Finding:
-    if url.startswith("memory"):
+def _broker(settings: Settings) -> Finding:
+    if settings.in_one_process:
         return Finding("broker", True, "inside the delivery process; run one such process only")
-    return _reach("broker", url)
+    return _reach("broker", settings.broker)
 
 
 def _reach(what: str, url: str) -> Finding:

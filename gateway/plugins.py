@@ -3,6 +3,7 @@
 Installed is not the same as allowed: only adapters that an agency's settings name are imported.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -111,12 +112,28 @@ def load(settings: Settings) -> dict[str, Agency]:
         provenance.require(name, settings.adapter_hashes.get(name))
     trusted = {agency.adapter for agency in settings.agencies.values() if not agency.untrusted}
     adapters = {name: _adapter(name) for name in sorted(trusted - {BY_HAND})}
-    return {
+    agencies = {
         name: _shut_in(name, chosen)
         if chosen.untrusted
         else _agency(name, adapters.get(chosen.adapter) or _by_hand(name, chosen), chosen)
         for name, chosen in sorted(settings.agencies.items())
     }
+    _each_its_own(agencies.values())
+    return agencies
+
+
+def _each_its_own(agencies: Iterable[Agency]) -> None:
+    """Agencies that share what proves a callback could speak for each other."""
+    held: dict[str, str] = {}
+    for agency in agencies:
+        proves = agency.adapter.callback_auth
+        for credential in proves.credentials if proves else ():
+            other = held.setdefault(agency.credentials[credential], agency.name)
+            if other != agency.name:
+                raise Misconfigured(
+                    f"setting agencies.{agency.name}.credentials.{credential}: {other} has the same, "
+                    "so that each could speak for the other; agree one of its own with each"
+                )
 
 
 def _shut_in(name: str, chosen: AgencySettings) -> Agency:

@@ -65,6 +65,11 @@ def _address(value: str) -> str:
     return _link(value).rstrip("/")
 
 
+def _secret_link(value: SecretStr) -> SecretStr:
+    _link(value.get_secret_value())
+    return value
+
+
 def _signing_key(value: SecretStr) -> SecretStr:
     kind, _, key = value.get_secret_value().partition("_")
     try:
@@ -95,6 +100,7 @@ Token = Annotated[Secret, Field(min_length=16)]
 SigningKey = Annotated[Secret, AfterValidator(_thirty_two)]
 Address = Annotated[str, AfterValidator(_address)]
 Link = Annotated[str, BeforeValidator(_secret), AfterValidator(_link)]
+SecretLink = Annotated[Secret, AfterValidator(_secret_link)]
 BY_HAND = "by-hand"  # the adapter that is built in: none
 Area = Literal["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 AREAS: tuple[Area, ...] = get_args(Area)
@@ -160,7 +166,7 @@ class AlertSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    webhook: Link | None = None  # alerts are posted here, as JSON; env: or file: where the address is itself a secret
+    webhook: SecretLink | None = None  # alerts are posted here, as JSON; whoever knows the address may post there, too
     secret: Annotated[Secret, AfterValidator(_signing_key)] | None = None  # signs them, after Standard Webhooks
     mail: MailSettings | None = None
     ca_file: Path | None = None  # a private certificate authority, of both
@@ -283,10 +289,13 @@ class PeopleSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True
+    )
 
-    database_url: str | None = None  # none: the embedded default starts a private PostgreSQL
-    broker_url: str = "memory://"  # the doorbell; memory is enough inside one delivery process
+    mode: Literal["trial", "production"] = "trial"  # production: what is for trying out stops the start
+    database_url: Secret | None = None  # none: the embedded default starts a private PostgreSQL
+    broker_url: Secret = SecretStr("memory://")  # the doorbell; memory is enough inside one delivery process
     broker_queue: str = "deliveries"  # so that several gateways can share a broker
     master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key; the same as master_keys: {1: ...}
     master_keys: dict[MasterVersion, Secret] = {}  # several, by version; the highest wraps what is new
@@ -335,6 +344,22 @@ class Settings(BaseSettings):
     poll: list[Duration] = Field(default=[timedelta(seconds=s) for s in (60, 300, 900, 3600)], min_length=1)
     # when a delivered referral is asked about, from the beginning after each change; the last repeats
     poll_for: Duration = timedelta(days=90)  # then the hub is left to ask by hand
+
+    @property
+    def database(self) -> str:
+        """The address of the database, of settings that are complete."""
+        assert self.database_url is not None
+        return self.database_url.get_secret_value()
+
+    @property
+    def broker(self) -> str:
+        """The address of the broker."""
+        return self.broker_url.get_secret_value()
+
+    @property
+    def in_one_process(self) -> bool:
+        """Whether the broker is the memory of one delivery process."""
+        return self.broker.startswith("memory")
 
     @property
     def issuer(self) -> str:

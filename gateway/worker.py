@@ -48,8 +48,8 @@ AMQP = {
 
 def build(settings: Settings, room: PostRoom) -> celery.Celery:
     """The Celery application. Its one task is ``attempt([[id, token], …])``."""
-    durable = not settings.broker_url.startswith("memory")
-    app = celery.Celery("gateway", broker=settings.broker_url, set_as_current=False)
+    durable = not settings.in_one_process
+    app = celery.Celery("gateway", broker=settings.broker, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(settings.broker_queue, queue_arguments={"x-queue-type": "quorum"} if durable else None)],
         task_default_queue=settings.broker_queue,

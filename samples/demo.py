@@ -61,15 +61,6 @@ SITES = {
 }
 ALWAYS = {"mon-sun": "00:00-24:00"}  # whatever the directory says: a demo is given in the evening, too
 BY_HAND = {"glasgow-refuge": ["glasgow"]}  # reached by phone
-CREDENTIALS = {
-    "housing": {
-        "client_id": housing.DEMO_CLIENT_ID,
-        "client_secret": housing.DEMO_CLIENT_SECRET,
-        "callback_secret": housing.DEMO_CALLBACK_SECRET,
-    },
-    "social_security": {"username": social_security.DEMO_USERNAME, "password": social_security.DEMO_PASSWORD},
-    "nhs": {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.DEMO_CALLBACK_TOKEN},
-}
 FAULTS = [  # what goes wrong on the way, so that the table shows more than fair weather
     ("housing", "edinburgh-housing", "unavailable", 2),
     ("housing", "glasgow-housing", "drop", 1),
@@ -171,7 +162,7 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     """The settings file of the demo, for the gateway's processes to read too."""
     configured: dict[str, Any] = {
         site: {
-            "adapter": kind, "base_url": f"{agencies[kind]}/{site}", "areas": areas, "credentials": CREDENTIALS[kind],
+            "adapter": kind, "base_url": f"{agencies[kind]}/{site}", "areas": areas, "credentials": credentials(kind, site),
             "deadline": "3s", "hours": ALWAYS,
         }
         for kind, sites in SITES.items()
@@ -192,11 +183,24 @@ def configure(folder: Path, agencies: dict[str, str], port: int) -> settings.Set
     return settings.load()
 
 
+def credentials(kind: str, site: str) -> dict[str, str]:
+    """Of the agency *site*: what it proves itself with is its own."""
+    match kind:
+        case "housing":
+            return {
+                "client_id": housing.DEMO_CLIENT_ID, "client_secret": housing.DEMO_CLIENT_SECRET,
+                "callback_secret": housing.demo_callback_secret(site),
+            }  # fmt: skip
+        case "nhs":
+            return {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.demo_callback_token(site)}
+        case _:
+            return {"username": social_security.DEMO_USERNAME, "password": social_security.DEMO_PASSWORD}
+
+
 def set_up(ready: settings.Settings) -> dict[str, str]:
     """The directory of the samples, every area switched on; an API key for each hub, new at every start."""
     wanted = hsds.read(json.loads(DIRECTORY.read_text("utf-8")))
-    assert ready.database_url is not None
-    store = Store(ready.database_url, vault.of(ready), 2).open()
+    store = Store(ready.database, vault.of(ready), 2).open()
     with contextlib.closing(store), store.begin() as tx:
         found = directory.changes(directory.lock(tx), wanted.services, sorted(wanted.agencies))
         directory.apply(tx, found, by="demo")

@@ -28,13 +28,13 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "housing": {
         "client_id": housing.DEMO_CLIENT_ID,
         "client_secret": housing.DEMO_CLIENT_SECRET,
-        "callback_secret": housing.DEMO_CALLBACK_SECRET,
+        "callback_secret": housing.demo_callback_secret(HOUSING),
     },
     "social_security": {
         "username": social_security.DEMO_USERNAME,
         "password": social_security.DEMO_PASSWORD,
     },
-    "nhs": {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.DEMO_CALLBACK_TOKEN},
+    "nhs": {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.demo_callback_token(HEALTH)},
 }
 AREAS = ["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 

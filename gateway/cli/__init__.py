@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from .. import memory
 from ..errors import Conflict, ConsentMissing, Forbidden, GatewayError, Misconfigured, NotFound
 from . import agencies, audit, backups, clients, deliveries, directory, hubs, keys, people, processes, records, reports
 
@@ -29,6 +30,7 @@ for name, noun in (
 
 def main() -> None:
     """The entry point: errors become one line on standard error and an exit code."""
+    memory.keep()
     try:
         app()
     except GatewayError as error:

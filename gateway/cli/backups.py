@@ -19,8 +19,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="a new folder")], keys: K
 
     logs.configure("WARNING")
     with embedded.database(settings.load()) as ready:
-        assert ready.database_url is not None
-        made = backups.write(ready.database_url, folder, keys or folder / "keys")
+        made = backups.write(ready.database, folder, keys or folder / "keys")
     print(f"backed up at {made.made_at} into {folder}, the data keys into {keys or folder / 'keys'}: keep them apart")
 
 
@@ -34,8 +33,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="of gateway backup")], k
 
     logs.configure("WARNING")
     with embedded.database(settings.load(), tables=False) as ready:
-        assert ready.database_url is not None
-        made = backups.read(ready.database_url, folder, keys or folder / "keys")
+        made = backups.read(ready.database, folder, keys or folder / "keys")
         room = open_room(ready)
         with closing(room.store), room.store.begin() as tx:
             verdict = audit.verify(tx)

@@ -1,11 +1,13 @@
 """Set up and run: the processes, the tables, the keys."""
 
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 
 from .. import logs
 from ..errors import Misconfigured
+from . import terminal
 
 
 def up() -> None:
@@ -13,7 +15,9 @@ def up() -> None:
     from .. import embedded, settings
 
     logs.configure()
-    embedded.up(settings.load())
+    loaded = settings.load()
+    _fit(loaded)
+    embedded.up(loaded)
 
 
 def serve() -> None:
@@ -39,14 +43,28 @@ def _production() -> Any:
     from ..store import schema
 
     loaded = settings.load()
+    _fit(loaded)
     for name, given in (("database_url", loaded.database_url), ("master_key", loaded.masters)):
         if not given:
             raise Misconfigured(
                 f"setting {name}: set GATEWAY_{name.upper()}, or run gateway up for the embedded default"
             )
-    assert loaded.database_url is not None
-    schema.require_current(loaded.database_url)
+    schema.require_current(loaded.database)
     return loaded
+
+
+def _fit(loaded: Any) -> None:
+    """Raises Misconfigured where *loaded* settings are for production and something in them, or in the database, is not."""
+    from .. import production, vault
+    from ..store import schema
+    from ..store.session import Store
+
+    found = production.Found()
+    if loaded.mode == "production" and loaded.database_url and loaded.masters:
+        schema.require_current(loaded.database)
+        with closing(Store(loaded.database, vault.of(loaded), 2).open()) as store, store.begin() as tx:
+            found = terminal.found(tx, loaded)
+    production.require(loaded, found)
 
 
 def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> None:
@@ -54,10 +72,10 @@ def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> Non
     from .. import settings
     from ..store import schema
 
-    url = settings.load().database_url
-    if url is None:
+    loaded = settings.load()
+    if loaded.database_url is None:
         raise Misconfigured("setting database_url: set GATEWAY_DATABASE_URL; the embedded default migrates by itself")
-    schema.upgrade(url, to)
+    schema.upgrade(loaded.database, to)
 
 
 def key() -> None:

@@ -35,9 +35,12 @@ def metrics() -> None:
 def doctor(as_json: AsJson = False) -> None:
     """What is configured, what answers, what is late. Exit code 1 if something needs a person."""
     from .. import doctor as examination
+    from .. import production
 
     with terminal.opened() as room:
-        findings = examination.examine(room)
+        with room.store.begin() as tx:
+            refused = production.refusals(room.settings, terminal.found(tx, room.settings))
+        findings = examination.examine(room, refused)
     terminal.show([finding.row() for finding in findings], as_json, "doctor")
     if any(not finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -14,6 +14,9 @@ from .. import logs
 
 if TYPE_CHECKING:
     from ..delivery.room import PostRoom
+    from ..production import Found
+    from ..settings import Settings
+    from ..store.session import Tx
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
 Reason = Annotated[str, typer.Option(help="why; kept in the audit, so no names")]
@@ -51,6 +54,14 @@ def opened() -> Iterator["PostRoom"]:
             yield room
         finally:
             room.store.close()
+
+
+def found(tx: "Tx", settings: "Settings") -> "Found":
+    """What production asks beyond *settings*."""
+    from .. import embedded, production
+    from ..store import people, server
+
+    return production.Found(embedded.kept_beside(settings), people.first_password(tx), server.all_powerful(tx))
 
 
 def plain(value: Any) -> Any:

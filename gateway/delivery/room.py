@@ -110,9 +110,8 @@ class PostRoom:
 
 def open_room(settings: Settings) -> PostRoom:
     """The database and the agencies of complete *settings*; close its store at the end. Raises Misconfigured."""
-    assert settings.database_url is not None
     agencies = plugins.load(settings)
-    room = PostRoom(Store(settings.database_url, vault.of(settings), settings.pool), agencies, settings)
+    room = PostRoom(Store(settings.database, vault.of(settings), settings.pool), agencies, settings)
     assert room.notary or not settings.audit_key  # a wrong key is found now
     if settings.audit_file:
         try:

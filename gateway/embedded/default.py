@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from gateway import logs, vault
 from gateway.errors import Misconfigured
 from gateway.policy.places import Phase
@@ -36,7 +38,7 @@ def database(settings: Settings, *, tables: bool = True) -> Iterator[Settings]:
         if not settings.masters:
             raise Misconfigured("setting master_key: set GATEWAY_MASTER_KEY; gateway key makes one")
         if tables:
-            schema.require_current(settings.database_url)
+            schema.require_current(settings.database)
         yield settings
         return
     folder = settings.data_folder or default_folder()
@@ -44,7 +46,7 @@ def database(settings: Settings, *, tables: bool = True) -> Iterator[Settings]:
         if tables:
             schema.upgrade(postgres.url)
         complete = {
-            "database_url": postgres.url, "data_folder": folder,
+            "database_url": SecretStr(postgres.url), "data_folder": folder,
             "audit_key": settings.audit_key or _kept_key(folder / "audit.key"),
             "tokens": settings.tokens.model_copy(
                 update={"keys": settings.tokens.keys or [_kept_key(folder / "token.key")]}
@@ -55,10 +57,8 @@ def database(settings: Settings, *, tables: bool = True) -> Iterator[Settings]:
         yield settings.model_copy(update=complete, deep=False)
 
 
-def _kept_key(path: Path) -> object:
+def _kept_key(path: Path) -> SecretStr:
     """A key kept beside the data, made on the first start."""
-    from pydantic import SecretStr
-
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -67,13 +67,21 @@ def _kept_key(path: Path) -> object:
     return SecretStr(path.read_text().strip())
 
 
+def kept_beside(settings: Settings) -> bool:
+    """Whether a master key of *settings* is the one that was made here for trying out."""
+    try:
+        made = ((settings.data_folder or default_folder()) / "master.key").read_text().strip()
+    except OSError:
+        return False
+    return made in settings.masters.values()
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """What a child process needs to know, beside what it inherits."""
-    assert settings.database_url is not None
     assert settings.audit_key is not None
     return {
         **os.environ,
-        "GATEWAY_DATABASE_URL": settings.database_url,
+        "GATEWAY_DATABASE_URL": settings.database,
         "GATEWAY_MASTER_KEYS": json.dumps(settings.masters),
         "GATEWAY_AUDIT_KEY": settings.audit_key.get_secret_value(),
         "GATEWAY_TOKENS__KEYS": json.dumps([key.get_secret_value() for key in settings.tokens.keys]),
@@ -86,8 +94,7 @@ def first_start(settings: Settings) -> str | None:
     """On the first start only: a password for ``admin``, and every area that an agency serves switched on."""
     from argon2 import PasswordHasher
 
-    assert settings.database_url is not None
-    store = Store(settings.database_url, vault.of(settings), 2).open()
+    store = Store(settings.database, vault.of(settings), 2).open()
     try:
         with store.begin() as tx:
             if people.anybody(tx):

@@ -196,5 +196,21 @@ def from_provider(tx: Tx, issuer: str, subject: str, person: Person) -> Account:
     return get(tx, person.name)
 
 
+def first_password(tx: Tx) -> bool:
+    """Whether somebody may still log in with a password that a first start of the gateway gave."""
+    return bool(
+        tx.one(
+            """
+            SELECT 1 FROM people CROSS JOIN LATERAL (
+                SELECT actor FROM audit WHERE object = people.name
+                AND action IN ('person.add', 'person.reset', 'person.password') ORDER BY id DESC LIMIT 1
+            ) AS given
+            WHERE given.actor = 'gateway' AND password_hash IS NOT NULL AND disabled_at IS NULL
+            AND coalesce(one_time_until > clock_timestamp(), true) LIMIT 1
+            """
+        )
+    )
+
+
 def anybody(tx: Tx) -> bool:
     return tx.one("SELECT 1 FROM people LIMIT 1") is not None

@@ -32,8 +32,9 @@ def post(settings: AlertSettings, identifier: str, body: str) -> int:
     }
     if settings.secret is not None:
         headers["webhook-signature"] = Webhook(settings.secret.get_secret_value()).sign(identifier, now, body)
-    target = Target("alerts", settings.webhook, deadline=DEADLINE, ca_file=settings.ca_file)
-    return exchange(target, "POST", settings.webhook, body.encode(), headers, time.monotonic() + DEADLINE).status
+    url = settings.webhook.get_secret_value()
+    target = Target("alerts", url, deadline=DEADLINE, ca_file=settings.ca_file)
+    return exchange(target, "POST", url, body.encode(), headers, time.monotonic() + DEADLINE).status
 
 
 def mail(settings: AlertSettings, identifier: str, at: datetime, subject: str, text: str) -> None:

@@ -1,11 +1,16 @@
 """A bad setting stops the start with one line that names it."""
 
+import base64
+import json
+import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway import plugins, settings
 from gateway.errors import Misconfigured
@@ -17,6 +22,10 @@ AGENCY: dict[str, Any] = {
     "credentials": {"client_id": "a", "client_secret": "env:HOUSING_SECRET", "callback_secret": "whsec_AAAA"},
 }
 
+MAIL = {"host": "mail.example", "sender": "a@x.example", "to": ["b@x.example"]}
+OIDC = {
+    "issuer": "https://login.example", "client_id": "c", "redirect_uri": "https://g.example/c", "groups": {},
+}  # fmt: skip
 HAND = {"adapter": "by-hand", "base_url": None}  # None: leave it out
 
 
@@ -128,6 +137,12 @@ def test_the_environment_wins(configured: Any, monkeypatch: pytest.MonkeyPatch) 
         ({"trusted_proxies": ["proxy.example"]}, None, "setting trusted_proxies.0"),
         ({"rates": {"calls_a_minute": 0}}, None, "setting rates.calls_a_minute:"),
         ("agencies: [", None, "the settings cannot be read"),
+        ({"mode": "debug"}, None, "setting mode:"),
+        (
+            {"agencies": {"a": AGENCY, "b": AGENCY}},
+            None,
+            "setting agencies.b.credentials.callback_secret: a has the same",
+        ),
     ],
 )
 def test_a_bad_setting_is_named(configured: Any, document: Any, agency: dict[str, Any] | None, says: str) -> None:
@@ -142,3 +157,76 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_CONFIG", "/no/such/gateway.yaml")
     with pytest.raises(Misconfigured, match=r"there is no file /no/such/gateway\.yaml"):
         settings.load()
+
+
+SECRET_NAMES = re.compile(r"key|secret|token|password|credential|url$|webhook$")
+NO_SECRETS = {  # what is called like one
+    "tokens", "public_url", "tokens_a_minute", "key_service", "agencies.*.base_url", "agencies.*.client_key",
+}  # fmt: skip
+
+
+def fields(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]:
+    """``(place, annotation)`` of every field of *model* and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield place + name, field.annotation
+        for inner, path in inside(field.annotation):
+            yield from fields(inner, f"{place}{name}.{path}")
+
+
+def inside(annotation: Any, path: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, path
+    for part in get_args(annotation):
+        yield from inside(part, "*." if get_origin(annotation) in (dict, list) else path)
+
+
+def holds_secrets(annotation: Any) -> bool:
+    return annotation is SecretStr or any(holds_secrets(part) for part in get_args(annotation))
+
+
+def test_whatever_is_called_like_a_secret_is_one() -> None:
+    found = dict(fields(settings.Settings))
+    assert len(found) > 100
+    plain = {
+        place
+        for place, annotation in found.items()
+        if SECRET_NAMES.search(place.rpartition(".")[2]) and not holds_secrets(annotation)
+    }
+    assert {place.removeprefix("rates.") for place in plain} == NO_SECRETS
+    assert {place for place, annotation in found.items() if holds_secrets(annotation)} == set(SECRETS)
+
+
+SECRETS: dict[str, Any] = {  # every setting that is secret, and where a value of its own goes
+    "database_url": {"database_url": "postgresql://g:CANARY@db.example/g"},
+    "broker_url": {"broker_url": "amqps://g:CANARY@broker.example//"},
+    "master_key": {"master_key": "CANARY"},
+    "master_keys": {"master_keys": {2: "CANARY"}},
+    "audit_key": {"audit_key": "CANARY"},
+    "metrics_token": {"metrics_token": "CANARY-of-16-characters"},
+    "tokens.keys": {"tokens": {"keys": [base64.b64encode(b"CANARY".ljust(32)).decode()]}},
+    "agencies.*.credentials": {"agencies": {"a": {**AGENCY, "credentials": {"client_secret": "CANARY"}}}},
+    "alerts.webhook": {"alerts": {"webhook": "https://pager.example/CANARY"}},
+    "alerts.secret": {"alerts": {"secret": "whsec_" + base64.b64encode(b"CANARY".ljust(24)).decode()}},
+    "alerts.mail.password": {"alerts": {"mail": {**MAIL, "password": "CANARY"}}},
+    "people.oidc.client_secret": {"people": {"oidc": {**OIDC, "client_secret": "CANARY"}}},
+}
+
+
+@pytest.mark.parametrize("place", SECRETS)
+def test_no_dump_of_the_settings_shows_a_secret(place: str, configured: Any, tmp_path: Path) -> None:
+    whole = json.dumps(SECRETS[place])
+    [secret] = re.findall(r'"([^"]*(?:CANARY|Q0FOQVJZ)[^"]*)"', whole)
+    loaded = settings.Settings(**SECRETS[place])
+    shown = repr(loaded) + str(loaded) + str(loaded.model_dump()) + loaded.model_dump_json() + str(vars(loaded))
+    assert "CANARY" not in shown
+    assert "Q0FOQVJZ" not in shown
+    (tmp_path / "secret").write_text(secret + "\n")
+    by_file = json.loads(whole.replace(secret, f"file:{tmp_path / 'secret'}"))
+    assert settings.Settings(**by_file) == loaded  # from a file, as from the environment
+
+
+def test_an_error_of_the_settings_quotes_nothing() -> None:
+    with pytest.raises(ValidationError) as told:
+        settings.Settings(metrics_token="CANARY")
+    assert "metrics_token" in str(told.value)
+    assert "CANARY" not in str(told.value)

@@ -19,7 +19,6 @@ from jsonschema import Draft202012Validator
 from .contract import MESSAGE, NOT_THREATENED, STATUSES, TYPES, schema
 
 DEMO_CLIENT_ID, DEMO_CLIENT_SECRET = "demo-gateway", "demo-secret"
-DEMO_CALLBACK_SECRET = "whsec_" + base64.b64encode(b"a secret for demonstrations only").decode()
 WINDOW = timedelta(days=183)  # Housing (Scotland) Act 2025: threatened with homelessness within six months
 WORDS = {status: word for word, status in STATUSES.items()}
 LASTING = 300  # seconds, of a token
@@ -136,17 +135,24 @@ class HousingSimulator(Simulator):
 
     def callback(self, case: Case) -> Callback | None:
         identifier = f"msg_{case.reference}_{case.updates}"
-        return signed(identifier, {"id": identifier, **self._status(case)})
+        return signed(case.site, identifier, {"id": identifier, **self._status(case)})
 
     def question(self, case: Case, said: Said) -> Callback:
         told = {"id": said.id, "text": said.text, "at": said.at}
-        return signed(said.id, {"type": MESSAGE, "reference": case.key, "caseId": case.reference, **told})
+        return signed(case.site, said.id, {"type": MESSAGE, "reference": case.key, "caseId": case.reference, **told})
 
 
-def signed(identifier: str, message: dict[str, Any], at: float | None = None) -> tuple[bytes, dict[str, str]]:
-    """*message* and its headers, signed after Standard Webhooks."""
+def demo_callback_secret(site: str) -> str:
+    """With which *site* signs what it posts: each its own, or one could speak for another."""
+    return "whsec_" + base64.b64encode(f"a secret for demonstrations only, of {site}".encode()).decode()
+
+
+def signed(
+    site: str, identifier: str, message: dict[str, Any], at: float | None = None
+) -> tuple[bytes, dict[str, str]]:
+    """*message* of *site* and its headers, signed after Standard Webhooks."""
     body, moment = json.dumps(message).encode(), str(int(at or time.time()))
-    key = base64.b64decode(DEMO_CALLBACK_SECRET.removeprefix("whsec_"))
+    key = base64.b64decode(demo_callback_secret(site).removeprefix("whsec_"))
     mark = base64.b64encode(hmac.digest(key, f"{identifier}.{moment}.".encode() + body, hashlib.sha256)).decode()
     headers = {"webhook-id": identifier, "webhook-timestamp": moment, "webhook-signature": f"v1,{mark}"}
     return body, {**headers, "Content-Type": "application/json"}

@@ -14,7 +14,7 @@ from .bundle import EVENTS, KEYS, OUR_EVENTS, STRUCTURE, THEIRS
 from .replies import ERRORS, REJECTIONS, STATUSES
 from .settings import NhsSettings
 
-DEMO_API_KEY, DEMO_CALLBACK_TOKEN = "demo-api-key", "demo-callback-token"
+DEMO_API_KEY = "demo-api-key"
 FHIR = "application/fhir+json"
 CHI = NhsSettings().patient_identifier_system
 WORDS = {status: word for word, status in STATUSES.items()}
@@ -171,7 +171,7 @@ class NhsSimulator(Simulator):
         if case.reason:
             task["statusReason"] = {"coding": [{"code": REJECTION.get(case.reason, "OTH")}]}
         bundle = message("servicerequest-response", case, {}, task)
-        return json.dumps(bundle).encode(), {"Content-Type": FHIR, "Authorization": f"Bearer {DEMO_CALLBACK_TOKEN}"}
+        return json.dumps(bundle).encode(), proof(case)
 
     def question(self, case: Case, said: Said) -> Callback:
         """A question: a ``communication-request`` Bundle."""
@@ -184,7 +184,16 @@ class NhsSimulator(Simulator):
             "authoredOn": said.at,
         }
         bundle = message("communication-request", case, {}, asked)
-        return json.dumps(bundle).encode(), {"Content-Type": FHIR, "Authorization": f"Bearer {DEMO_CALLBACK_TOKEN}"}
+        return json.dumps(bundle).encode(), proof(case)
+
+
+def demo_callback_token(site: str) -> str:
+    """With which *site* proves itself when it posts: each its own, or one could speak for another."""
+    return f"demo-callback-token-of-{site}"
+
+
+def proof(case: Case) -> dict[str, str]:
+    return {"Content-Type": FHIR, "Authorization": f"Bearer {demo_callback_token(case.site)}"}
 
 
 def message(event: str, case: Case, header: Mapping[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def said(
         "status": status,
         "at": at,
     }
-    return signed(identifier, {**message, **more})
+    return signed(HOUSING, identifier, {**message, **more})
 
 
 def status(hub: Hub, delivery: str) -> tuple[str, str | None]:
@@ -100,7 +100,7 @@ def test_an_unproven_callback_is_refused(hub: Hub, delivered: dict[str, str], sp
     if spoil == "signature":
         headers["webhook-signature"] = "v1,AAAA"
     elif spoil == "age":
-        body, headers = signed("msg_1", {"reference": key, "status": "accepted"}, at=time.time() - 3600)
+        body, headers = signed(HOUSING, "msg_1", {"reference": key, "status": "accepted"}, at=time.time() - 3600)
     elif spoil == "body":
         body += b" "
     else:
@@ -127,7 +127,7 @@ def test_fhir_feedback_needs_its_token(hub: Hub, delivered: dict[str, str], agen
 
 def test_what_does_not_follow_the_contract_is_malformed(hub: Hub, delivered: dict[str, str]) -> None:
     for body in ({"status": "strange"}, {"referrals": []}, [1]):
-        problem(post(hub, HOUSING, signed("msg_9", body)), 400, "malformed")  # type: ignore[arg-type]
+        problem(post(hub, HOUSING, signed(HOUSING, "msg_9", body)), 400, "malformed")  # type: ignore[arg-type]
 
 
 def test_agencies_that_post_nothing_have_no_address(hub: Hub) -> None:

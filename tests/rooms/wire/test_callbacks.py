@@ -5,22 +5,22 @@ from datetime import UTC, datetime, timedelta
 
 import gateway_sdk as sdk
 import pytest
-from gateway_housing.simulator import DEMO_CALLBACK_SECRET, signed
+from gateway_housing.simulator import demo_callback_secret, signed
 
 from gateway.wire import verify_callback
 
-SECRET = {"callback_secret": DEMO_CALLBACK_SECRET}
+SECRET = {"callback_secret": demo_callback_secret("a-council")}
 
 
 @pytest.mark.parametrize(("age", "good"), [(0, True), (240, True), (400, False), (-400, False)])
 def test_a_signature_holds_for_five_minutes(age: float, good: bool) -> None:
-    body, headers = signed("m1", {"a": 1}, at=time.time() - age)
+    body, headers = signed("a-council", "m1", {"a": 1}, at=time.time() - age)
     assert verify_callback(sdk.SignedCallback(), SECRET, headers, body, datetime.now(UTC)) is good
 
 
 def test_the_time_is_the_one_that_is_given() -> None:
     """It is the database's: this machine's clock may be wrong."""
-    body, headers = signed("m1", {"a": 1}, at=time.time() + 7200)
+    body, headers = signed("a-council", "m1", {"a": 1}, at=time.time() + 7200)
     assert verify_callback(sdk.SignedCallback(), SECRET, headers, body, datetime.now(UTC) + timedelta(hours=2))
 
 
@@ -37,20 +37,20 @@ def test_the_time_is_the_one_that_is_given() -> None:
     ids=str,
 )
 def test_a_strange_header_is_no_signature(wrong: dict[str, str]) -> None:
-    body, headers = signed("m1", {"a": 1})
+    body, headers = signed("a-council", "m1", {"a": 1})
     assert not verify_callback(sdk.SignedCallback(), SECRET, {**headers, **wrong}, body, datetime.now(UTC))
 
 
 def test_one_of_several_signatures_is_enough() -> None:
     """While a secret is exchanged, an agency signs with both."""
-    body, headers = signed("m1", {"a": 1})
+    body, headers = signed("a-council", "m1", {"a": 1})
     both = {**headers, "webhook-signature": f"v1,AAAA {headers['webhook-signature']}"}
     assert verify_callback(sdk.SignedCallback(), SECRET, both, body, datetime.now(UTC))
 
 
 def test_a_signature_binds_id_time_and_body() -> None:
     now = datetime.now(UTC)
-    body, headers = signed("m1", {"a": 1})
+    body, headers = signed("a-council", "m1", {"a": 1})
     assert verify_callback(sdk.SignedCallback(), SECRET, headers, body, now)
     assert not verify_callback(sdk.SignedCallback(), SECRET, headers, body + b" ", now)
     assert not verify_callback(sdk.SignedCallback(), SECRET, {**headers, "webhook-id": "m2"}, body, now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psutil
 import pytest
-from gateway_housing.simulator import DEMO_CALLBACK_SECRET
+from gateway_housing.simulator import demo_callback_secret
 
 from gateway import plugins
 from gateway.delivery import codes
@@ -67,7 +67,7 @@ def house(new_database: Callable[[], str]) -> Iterator[House]:
             "base_url": server.url, "areas": ["glasgow"], "deadline": f"{DEADLINE}s", "max_reply": MAX_REPLY,
             "breaker_least": 100_000,
         }  # fmt: skip
-        secrets = {"client_id": "i", "client_secret": "s", "callback_secret": DEMO_CALLBACK_SECRET}
+        secrets = {"client_id": "i", "client_secret": "s", "callback_secret": demo_callback_secret("a-council")}
         agencies = {
             HOUSING: {"adapter": "housing", **shared, "credentials": secrets},
             SOCIAL_SECURITY: {

@@ -9,6 +9,7 @@ from uuid import uuid4
 import kombu
 import kombu.exceptions
 import pytest
+from pydantic import SecretStr
 
 from gateway import worker
 from gateway.delivery import outbox
@@ -87,7 +88,7 @@ def test_settings_that_keep_a_message_until_it_is_done(room: PostRoom) -> None:
     assert conf.worker_prefetch_multiplier == 2
     assert not conf.worker_enable_remote_control
     assert conf.accept_content == ["json"]
-    durable = worker.build(room.settings.model_copy(update={"broker_url": servers.RABBITMQ}), room).conf
+    durable = worker.build(room.settings.model_copy(update={"broker_url": SecretStr(servers.RABBITMQ)}), room).conf
     assert durable.broker_transport_options["confirm_publish"]
     assert durable.task_queues[0].queue_arguments == {"x-queue-type": "quorum"}
 
@@ -99,7 +100,9 @@ def test_a_silent_broker_holds_up_the_clock_for_moments_only(room: PostRoom, mon
     parts = urlsplit(servers.RABBITMQ)
     with servers.queue() as name, Proxy((parts.hostname or "", parts.port or 5672)) as between:
         address = servers.RABBITMQ.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{between.port}")
-        app = worker.build(room.settings.model_copy(update={"broker_url": address, "broker_queue": name}), room)
+        app = worker.build(
+            room.settings.model_copy(update={"broker_url": SecretStr(address), "broker_queue": name}), room
+        )
         app.conf.broker_connection_timeout = 1
         ring = worker.bell(app)
         ring([("before", uuid4())])

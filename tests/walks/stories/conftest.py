@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from gateway_housing.simulator import HousingSimulator
+from gateway_housing.simulator import HousingSimulator, demo_callback_secret
 
 from gateway.settings import HubSettings
 from tests.running import Gateway, free_port, running
-from tests.support import HOUSING, Agencies, agencies_running
+from tests.support import CREDENTIALS, HOUSING, Agencies, agencies_running
 from tests.walks.stories.telling import AUDIT_KEY, CLYDE, REFUGE, Story, Told
 
 BASES = HubSettings(other_bases=["safeguarding"]).model_dump()
@@ -27,7 +27,10 @@ def house(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFact
             port=port, retry=["0.1s", "0.2s", *["0.4s"] * 200], poll=["1h"], hubs={"glasgow-hub": BASES},
             audit_key=AUDIT_KEY, audit_every="1s",
         )  # fmt: skip
-        settings["agencies"][CLYDE] = {**settings["agencies"][HOUSING], "base_url": clyde.base_url(CLYDE)}
+        own = {**CREDENTIALS["housing"], "callback_secret": demo_callback_secret(CLYDE)}
+        settings["agencies"][CLYDE] = {
+            **settings["agencies"][HOUSING], "base_url": clyde.base_url(CLYDE), "credentials": own,
+        }  # fmt: skip
         for agency in settings["agencies"].values():
             agency |= {"breaker_least": 2, "breaker_failing": 0.5, "breaker_window": "1s", "breaker_pause": "5s"}
         settings["agencies"][REFUGE] = {"adapter": "by-hand", "areas": ["glasgow"], "settings": SHEET}

@@ -1,0 +1,157 @@
+"""What is for trying out does not start in production; all of it is told at once."""
+
+import os
+import subprocess
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import embedded, production
+from gateway.embedded.default import first_start
+from gateway.embedded.supervisor import gateway as command
+from gateway.errors import Misconfigured
+from gateway.production import Found
+from gateway.settings import Settings
+from gateway.store import people, server
+from gateway.store.session import Store
+from gateway.vault import generate
+from tests.rooms.console.visiting import HASH
+
+KEY = generate()
+OIDC = {
+    "issuer": "https://login.hub.example", "client_id": "a", "groups": {},
+    "redirect_uri": "https://gateway.example/console/provider/callback",
+}  # fmt: skip
+AGENCY = {"adapter": "housing", "base_url": "https://housing.example", "areas": ["glasgow"]}
+FIT: dict[str, Any] = {
+    "mode": "production",
+    "database_url": "postgresql://gateway@db.example/gateway",
+    "broker_url": "amqps://gateway@broker.example//",
+    "master_key": KEY,
+    "public_url": "https://gateway.example",
+    "secure_cookies": True,
+    "agencies": {"council": AGENCY, "refuge": {"adapter": "by-hand", "areas": ["glasgow"]}},
+    "alerts": {"webhook": "https://pager.example"},
+    "people": {"oidc": OIDC},
+}
+UNFIT: dict[str, tuple[dict[str, Any], Found]] = {
+    "master_key: the one made at the first start": ({"master_key": None}, Found()),
+    "master_key: the one made at": ({}, Found(kept_beside=True)),
+    "master_keys.1: is not random": ({"master_key": "A" * 43 + "="}, Found()),
+    "log_level: DEBUG": ({"log_level": "DEBUG"}, Found()),
+    "database_url: the embedded default": ({"database_url": None}, Found()),
+    "database_url: its role": ({}, Found(all_powerful=True)),
+    "broker_url: memory": ({"broker_url": "memory://"}, Found()),
+    "webhooks.allow_private: ": ({"webhooks": {"allow_private": True}}, Found()),
+    "agencies.council.base_url: http": ({"agencies": {"council": {**AGENCY, "base_url": "http://c.example"}}}, Found()),
+    "alerts.webhook: http": ({"alerts": {"webhook": "http://pager.example/secret"}}, Found()),
+    "people.oidc.issuer: http": ({"people": {"oidc": {**OIDC, "issuer": "http://login.example"}}}, Found()),
+    "people.oidc.redirect_uri: http": ({"people": {"oidc": {**OIDC, "redirect_uri": "http://g.example/c"}}}, Found()),
+    "public_url: hubs must reach": ({"public_url": "http://gateway.example"}, Found()),
+    "public_url: hubs": ({"public_url": None}, Found()),
+    "secure_cookies: ": ({"secure_cookies": False}, Found()),
+    "people.second_factor: ": ({"people": {"second_factor": False}}, Found()),
+    "people: a password is still": ({}, Found(first_password=True)),
+}
+
+
+def test_what_is_fit_for_production_starts() -> None:
+    assert production.refusals(Settings(**FIT), Found()) == []
+    production.require(Settings(**FIT), Found())
+
+
+@pytest.mark.parametrize("says", UNFIT)
+def test_each_thing_that_is_for_trying_out_is_refused(says: str) -> None:
+    changes, found = UNFIT[says]
+    [line] = production.refusals(Settings(**{**FIT, **changes}), found)
+    assert line.startswith(says)
+    assert "; " in line  # what is wrong; what to do
+
+
+def test_all_of_it_is_told_at_once_and_in_production_only() -> None:
+    wrong: dict[str, Any] = {}
+    for changes, _ in UNFIT.values():
+        wrong |= {**changes, "master_key": "A" * 43 + "="}
+    plain = {**OIDC, "issuer": "http://a.example", "redirect_uri": "http://g.example/c"}
+    wrong |= {"people": {"second_factor": False, "oidc": plain}}
+    found = Found(kept_beside=True, first_password=True, all_powerful=True)
+    with pytest.raises(Misconfigured) as told:
+        production.require(Settings(**{**FIT, **wrong}), found)
+    heading, *lines = str(told.value).splitlines()
+    assert heading == "not for production:"
+    assert sorted({line.split(":")[0].strip() for line in lines}) == sorted({says.split(":")[0] for says in UNFIT})
+    assert not any(secret in str(told.value) for secret in ("A" * 10, "pager.example/secret"))
+    production.require(Settings(**{**FIT, **wrong, "mode": "trial"}), found)
+
+
+@pytest.mark.parametrize("process", ["serve", "worker", "up"])
+def test_the_processes_do_not_start(process: str, database: str) -> None:
+    given = {"GATEWAY_MODE": "production", "GATEWAY_DATABASE_URL": database, "GATEWAY_MASTER_KEY": KEY}
+    done = subprocess.run(
+        command(process), env={**os.environ, **given}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert [line.split(":")[0].strip() for line in done.stderr.splitlines()][-4:] == [
+        "database_url", "broker_url", "public_url", "secure_cookies",
+    ]  # fmt: skip
+
+
+def test_without_a_database_that_is_told_among_the_rest() -> None:
+    given = {**os.environ, "GATEWAY_MODE": "production"}
+    done = subprocess.run(command("up"), env=given, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert {"master_key", "database_url"} <= {line.split(":")[0].strip() for line in done.stderr.splitlines()}
+
+
+def test_the_password_of_the_first_start_must_be_changed(database: str) -> None:
+    settings = Settings(database_url=database, master_key=KEY)
+    assert first_start(settings)
+    store = Store(database, Namespace(), 2).open()  # type: ignore[arg-type]
+    try:
+        with store.begin() as tx:
+            admin = people.get(tx, "admin").person
+            assert people.first_password(tx)
+            people.disable(tx, admin, by="test")
+            assert not people.first_password(tx)
+            people.enable(tx, admin, by="test")
+            assert people.first_password(tx)
+            people.set_password(tx, admin, HASH, keeping="")
+            assert not people.first_password(tx)
+    finally:
+        store.close()
+
+
+def test_a_key_from_beside_the_data_is_known_again(tmp_path: Path) -> None:
+    (tmp_path / "master.key").write_text(KEY + "\n")
+    assert embedded.kept_beside(Settings(master_keys={2: KEY, 1: generate()}, data_folder=tmp_path))
+    assert not embedded.kept_beside(Settings(master_key=generate(), data_folder=tmp_path))
+    assert not embedded.kept_beside(Settings(master_key=KEY, data_folder=tmp_path / "none"))
+
+
+def test_a_role_that_nothing_holds_is_told_from_others(store: Store) -> None:
+    with store.begin() as tx:
+        tx.run("CREATE ROLE modest")
+        tx.run("CREATE ROLE passed_by BYPASSRLS")
+        assert server.all_powerful(tx)
+        tx.run("SET LOCAL ROLE passed_by")
+        assert server.all_powerful(tx)
+        tx.run("SET LOCAL ROLE modest")
+        assert not server.all_powerful(tx)
+        tx.run("RESET ROLE")
+        tx.run("DROP ROLE modest, passed_by")
+
+
+def test_a_server_that_writes_values_into_its_log_is_found(store: Store) -> None:
+    with store.begin() as tx:
+        assert server.logs_values(tx) == []
+        tx.run("SET LOCAL log_parameter_max_length = -1")
+        assert server.logs_values(tx) == []  # it logs no statements
+        for setting in server.SPEAKING:
+            tx.run("SET LOCAL log_statement = 'none'")
+            tx.run(f"SET LOCAL {setting} = {'mod' if setting == 'log_statement' else 0}")  # type: ignore[arg-type]
+            assert server.logs_values(tx) == ["log_parameter_max_length"]
+            tx.run(f"SET LOCAL {setting} = {'none' if setting == 'log_statement' else -1}")  # type: ignore[arg-type]
+        tx.run("SET LOCAL log_parameter_max_length_on_error = 10")
+        assert server.logs_values(tx) == ["log_parameter_max_length_on_error"]
