@@ -85,9 +85,10 @@ class _Libraries(logging.Filter):
     """Lets library records through from the named loggers only, reduced to what cannot quote data."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(LIBRARIES):
-            if record.levelno < logging.WARNING:
-                return False
+        named = record.name.startswith(LIBRARIES)
+        if record.levelno < (logging.INFO if named else logging.WARNING):  # at DEBUG, all of them quote
+            return False
+        if not named:
             record.msg, record.args = "a library warned", None
         record.exc_text = record.stack_info = None
         return True

@@ -148,10 +148,13 @@ def test_a_server_that_writes_values_into_its_log_is_found(store: Store) -> None
         assert server.logs_values(tx) == []
         tx.run("SET LOCAL log_parameter_max_length = -1")
         assert server.logs_values(tx) == []  # it logs no statements
-        for setting in server.SPEAKING:
-            tx.run("SET LOCAL log_statement = 'none'")
-            tx.run(f"SET LOCAL {setting} = {'mod' if setting == 'log_statement' else 0}")  # type: ignore[arg-type]
+        for setting, chosen in {
+            "log_statement": "mod",
+            "log_min_duration_statement": 0,
+            "log_min_duration_sample": 0,
+        }.items():
+            tx.run(f"SET LOCAL {setting} = {chosen}")  # type: ignore[arg-type]
             assert server.logs_values(tx) == ["log_parameter_max_length"]
-            tx.run(f"SET LOCAL {setting} = {'none' if setting == 'log_statement' else -1}")  # type: ignore[arg-type]
+            tx.run(f"RESET {setting}")  # type: ignore[arg-type]
         tx.run("SET LOCAL log_parameter_max_length_on_error = 10")
         assert server.logs_values(tx) == ["log_parameter_max_length_on_error"]

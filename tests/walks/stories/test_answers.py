@@ -6,6 +6,7 @@ from typing import Any
 import gateway_client as gw
 import pytest
 import requests
+from gateway_housing.simulator import signed
 from gateway_sdk import Reason, Status
 from gateway_sdk.simulator import now
 
@@ -120,7 +121,8 @@ def test_callbacks_come_twice_late_and_out_of_order(story: Story) -> None:
 
     body, headers = done
     assert post(story, HOUSING, (body + b" ", headers)) == 401, "not what was signed"
-    assert post(story, CLYDE, done) == 404, "another agency's referral"
+    assert post(story, CLYDE, done) == 401, "another agency's signature"
+    assert post(story, CLYDE, signed(CLYDE, "msg_0", json.loads(body))) == 404, "another agency's referral"
     assert post(story, HOUSING, (body, {})) == 401
     assert [post(story, HOUSING, one) for one in (working, working, accepted, done, working, accepted, done)] == [
         204
