@@ -14,7 +14,7 @@ from .errors import ConsentMissing, Invalid, KeyReused, NeedsMissing, Problem
 from .plugins import Agency
 from .policy import contract, minimise, places
 from .policy.consent import Consent, Missing, decide
-from .store import consents, directory, referrals
+from .store import consents, deliveries, directory, referrals
 from .store.callers import Caller
 from .store.session import Store, StoreUnavailable, Tx
 
@@ -49,6 +49,16 @@ class Submission:
         identifier: str = self.new.document["consent"]
         return identifier
 
+    @property
+    def her(self) -> tuple[str, str]:
+        """Her hub, and what it calls her."""
+        return self.new.hub, self.new.document["subject"]
+
+    @property
+    def names_needs(self) -> bool:
+        """Whether the gateway has to pick an agency."""
+        return len(self.asked) < len(self.new.document["requests"])
+
 
 def read(
     agencies: Mapping[str, Agency], draft: Any, body: bytes, key: str, caller: Caller, traceparent: str | None = None
@@ -79,7 +89,11 @@ def take(store: Store, submissions: Sequence[Submission]) -> list[referrals.Rece
         looking = directory.Looking(tx)
         known = consents.get_all(tx, [(one.consent, one.new.hub) for one in submissions])
         services = looking.result()
-        settled = [_settle(one, known.get((one.consent, one.new.hub)), services) for one in submissions]
+        declined = deliveries.declined(tx, {one.her for one in submissions if one.names_needs})
+        settled = [
+            _settle(one, known.get((one.consent, one.new.hub)), services, declined.get(one.her, frozenset()))
+            for one in submissions
+        ]
         receipts = referrals.save(tx, [one for one in settled if isinstance(one, referrals.New)])
         return [
             receipts.get(one.new.id) or _earlier(tx, one.new) or _sure(found)
@@ -110,14 +124,17 @@ def _earlier(tx: Tx, new: referrals.New) -> referrals.Receipt | Problem | None:
 
 
 def _settle(
-    submission: Submission, record: consents.Record | None, services: directory.Directory
+    submission: Submission,
+    record: consents.Record | None,
+    services: directory.Directory,
+    declined: frozenset[str],
 ) -> referrals.New | Problem:
-    """What is to be stored of *submission*, with an agency for each need; or why it is refused."""
+    """What is to be stored of *submission*, with an agency for each need, none that *declined* her; or why it is refused."""
     if record is None:
         return consents.unknown(submission.consent)
     try:
         router.require_on(services, submission.new.document["area"])
-        asked, new = _routed(submission, record, services)
+        asked, new = _routed(submission, record, services, declined)
         _require_consent(record.consent, new.document, asked, record.read_at)
     except Problem as problem:
         return problem
@@ -125,15 +142,16 @@ def _settle(
 
 
 def _routed(
-    submission: Submission, record: consents.Record, services: directory.Directory
+    submission: Submission, record: consents.Record, services: directory.Directory, declined: frozenset[str]
 ) -> tuple[Sequence[Agency], referrals.New]:
     """All agencies that are asked, and the referral that names them. Raises NobodyServes, NeedsMissing."""
     named, new = submission.asked, submission.new
-    if len(named) == len(new.document["requests"]):
+    if not submission.names_needs:
         return named, new
     document, routes = router.route(
-        new.document, record, submission.known, services, asked=[agency.name for agency in named]
-    )
+        new.document, record, submission.known, services,
+        asked=[agency.name for agency in named], declined=declined,
+    )  # fmt: skip
     found = [submission.known[name] for name in routes]
     _require_needs(document, found)
     return [*named, *found], replace(

@@ -21,11 +21,18 @@ def require_on(services: Directory, area: str) -> None:
 
 
 def route(
-    document: Mapping[str, Any], record: Record, known: Mapping[str, Agency], services: Directory, asked: Sequence[str]
+    document: Mapping[str, Any],
+    record: Record,
+    known: Mapping[str, Agency],
+    services: Directory,
+    *,
+    asked: Sequence[str],
+    declined: Collection[str],
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The referral *document* with an agency for each need, and ``{agency: route}`` of those that were found.
 
-    *known*: the configured agencies; *asked*: those that the referral names itself. She may not have agreed to an
+    *known*: the configured agencies; *asked*: those that the referral names itself; *declined*: those that declined her
+    when they were asked last. She may not have agreed to an
     agency that was found: the one is named that could take it if she did. Raises NobodyServes.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -35,7 +42,7 @@ def route(
         if "need" in request:
             wish = routing.wish_of(document, request, record.read_at.date())
             agreed = _agreed(record, document["subject"], known)
-            choice = choose(wish, known, services, agreed=agreed, already=[*asked, *found])
+            choice = choose(wish, known, services, agreed=agreed, already=[*asked, *found], declined=declined)
             taker = choice.picked or choice.ask_her
             if taker is None:
                 nobody.append({"pointer": f"/requests/{place}/need", "expected": TAKEN, **told(wish, choice)})
@@ -56,10 +63,12 @@ def choose(
     *,
     agreed: Collection[str] | None = None,
     already: Collection[str] = (),
+    declined: Collection[str] = (),
 ) -> Choice:
     """As routing.choose(), with what this gateway knows."""
     purposes = {name: agency.purpose for name, agency in known.items()}
-    return routing.choose(wish, services.services, Circumstances(purposes, services.areas_on, agreed, already))
+    circumstances = Circumstances(purposes, services.areas_on, agreed, already, declined)
+    return routing.choose(wish, services.services, circumstances)
 
 
 def _agreed(record: Record, subject: str, known: Mapping[str, Agency]) -> frozenset[str]:

@@ -68,12 +68,14 @@ class Wish:
 @dataclass(frozen=True)
 class Circumstances:
     """What the gateway knows beside the directory: *purposes* of the configured agencies, which *areas* are on,
-    whom she *agreed* to (None: she was not asked yet), and which agencies this referral asks *already*."""
+    whom she *agreed* to (None: she was not asked yet), which agencies this referral asks *already*, and which *declined*
+    her when they were asked last."""
 
     purposes: Mapping[str, str]
     areas: Collection[str]
     agreed: Collection[str] | None = None
     already: Collection[str] = ()
+    declined: Collection[str] = ()
 
 
 class WhyNot(StrEnum):
@@ -90,6 +92,7 @@ class WhyNot(StrEnum):
     CHILDREN = "children"
     NO_CHILDREN = "no_children"
     ASKED_ALREADY = "asked_already"
+    DECLINED = "declined"
     NOT_AGREED = "not_agreed"
     ANOTHER_FIRST = "another_first"
 
@@ -114,6 +117,7 @@ SENTENCES: Mapping[WhyNot | Because, str] = {
     WhyNot.CHILDREN: "it cannot take children who live with her",
     WhyNot.NO_CHILDREN: "it is for women whose children live with them",
     WhyNot.ASKED_ALREADY: "its agency is asked by this referral already",
+    WhyNot.DECLINED: "its agency declined her before: to ask it again, name it",
     WhyNot.NOT_AGREED: "she did not agree to its agency",
     WhyNot.ANOTHER_FIRST: "it could take it too; another one comes first",
     Because.ONLY_ONE: "it is the only one that can take it",
@@ -174,6 +178,8 @@ def _why_not(wish: Wish, service: Service, known: Circumstances) -> Iterable[Why
     yield from _ineligible(wish, service.rules)
     if service.agency in known.already:
         yield WhyNot.ASKED_ALREADY
+    if service.agency in known.declined:
+        yield WhyNot.DECLINED
     if known.agreed is not None and service.agency not in known.agreed:
         yield WhyNot.NOT_AGREED
 

@@ -4,7 +4,7 @@
 the lease. ``token`` says who holds it: whoever acts must present it, and each step changes it.
 """
 
-from .answering import find, first_seen, set_status, stop_polling
+from .answering import declined, find, first_seen, set_status, stop_polling
 from .by_hand import open_sheet, remind
 from .claiming import Claimed, Window, abandoned, claim_due, let_go, take
 from .moving import Attempt, Moving, move, put_move, tell
@@ -14,7 +14,7 @@ from .rows import Delivery
 from .sealed import given, keep_given, keep_reference, open_fields, reference, route, seal_fields
 
 __all__ = [
-    "Attempt", "Claimed", "Delivery", "Moving", "Window", "abandoned", "claim_due", "find", "first_seen", "get", "given",
+    "Attempt", "Claimed", "Delivery", "Moving", "Window", "abandoned", "claim_due", "declined", "find", "first_seen", "get", "given",
     "keep_given", "keep_reference", "let_go", "line", "lock", "move", "of_consent", "of_referral", "open_fields", "open_sheet",
     "put_move", "queue", "reference", "remind", "route", "seal_fields", "set_status", "stop_polling", "take", "tell", "waiting_for",
     "with_messages",

@@ -1,5 +1,6 @@
 """What an agency said of a referral that it has, by a callback or when it was asked."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from gateway_sdk import Reason, Status
@@ -22,6 +23,23 @@ def find(tx: Tx, agency: str, *, key: str | None, reference: str | None) -> Deli
         {"agency": agency, "key": key, "index": index},
     )
     return Delivery.of_row(row) if row else None
+
+
+def declined(tx: Tx, women: Collection[tuple[str, str]]) -> dict[tuple[str, str], frozenset[str]]:
+    """``{(hub, subject): agencies}`` whose last word about her, whom her hub calls so, is that they decline."""
+    if not women:
+        return {}
+    by_index = {(hub, tx.vault.blind("subject", f"{hub}:{subject}")): (hub, subject) for hub, subject in women}
+    rows = tx.all(
+        "SELECT hub, subject_index, array_agg(agency) AS agencies FROM ("
+        "  SELECT DISTINCT ON (referrals.hub, subject_index, agency) referrals.hub, subject_index, agency, status "
+        "  FROM referrals JOIN deliveries ON referral = referrals.id AND kind = 'referral' "
+        "  WHERE (referrals.hub, subject_index) IN (SELECT * FROM unnest(%(hubs)s::text[], %(indexes)s::bytea[])) "
+        "  ORDER BY referrals.hub, subject_index, agency, deliveries.created_at DESC) AS last "
+        "WHERE status = 'declined' GROUP BY hub, subject_index",
+        {"hubs": [hub for hub, _ in by_index], "indexes": [index for _, index in by_index]},
+    )
+    return {by_index[row["hub"], bytes(row["subject_index"])]: frozenset(row["agencies"]) for row in rows}
 
 
 def first_seen(tx: Tx, agency: str, callback: str) -> bool:

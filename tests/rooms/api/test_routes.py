@@ -133,6 +133,26 @@ def test_one_agency_is_asked_once(hub: Hub) -> None:
     assert "asked_already" in found["errors"][0]["passed_over"][0]["why"]
 
 
+def test_who_declined_her_is_not_picked_again_until_it_is_named(hub: Hub, other_hub: Hub, room: PostRoom) -> None:
+    hers = hub.consent()
+    assert hub.submit(needing(hub, NEED, agreed=hers)).status_code == 202
+    with room.store.begin() as tx:
+        tx.run("UPDATE deliveries SET status = 'declined'")
+    found = problem(hub.submit(needing(hub, NEED, agreed=hers)), 422, "nobody-serves-it")
+    over = {one["agency"]: one["why"] for one in found["errors"][0]["passed_over"]}
+    assert over[HOUSING] == ["declined"]
+    assert "declined her before: to ask it again, name it" in found["detail"]
+
+    other = {**consent(), "subject": "GLA-OTHER"}
+    another = needing(hub, NEED, agreed=hub.consent(other), subject="GLA-OTHER")
+    assert hub.submit(another).status_code == 202  # another woman
+    assert other_hub.submit(needing(other_hub, NEED)).status_code == 202  # another hub's, whatever it calls her
+
+    named = {"agency": HOUSING, "purpose": "housing", "ask": "A bed, please."}
+    assert hub.submit(needing(hub, named, agreed=hers)).status_code == 202
+    assert hub.submit(needing(hub, NEED, agreed=hers)).status_code == 202  # it has not answered this time
+
+
 @pytest.mark.parametrize(
     ("request_", "changes", "pointer"),
     [

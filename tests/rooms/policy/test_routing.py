@@ -66,6 +66,7 @@ circumstances = st.builds(
     areas=mostly(st.just(frozenset(AREAS)), st.just(frozenset(["glasgow"]))),
     agreed=st.none() | st.frozensets(st.sampled_from(AGENCIES)),
     already=mostly(st.just(frozenset[str]()), st.just(frozenset(["a"]))),
+    declined=mostly(st.just(frozenset[str]()), st.just(frozenset(["b"]))),
 )
 
 
@@ -80,6 +81,7 @@ def able(wish: Wish, one: Service, known: Circumstances, *, but_consent: bool = 
         and wish.councils <= one.councils
         and known.purposes.get(one.agency) == wish.purpose
         and one.agency not in known.already
+        and one.agency not in known.declined
         and (low is None or (wish.age is not None and wish.age >= low))
         and (high is None or (wish.age is not None and wish.age <= high))
         and rules.with_children in (None, wish.children)
@@ -157,6 +159,7 @@ KNOWN = Circumstances({"a": PURPOSE}, frozenset(AREAS), {"a"})
         (BED, replace(ROOMS, rules=Eligibility(with_children=True)), KNOWN, WhyNot.NO_CHILDREN),
         (replace(BED, children=True), replace(ROOMS, rules=Eligibility(with_children=False)), KNOWN, WhyNot.CHILDREN),
         (BED, ROOMS, replace(KNOWN, already={"a"}), WhyNot.ASKED_ALREADY),
+        (BED, ROOMS, replace(KNOWN, declined={"a"}), WhyNot.DECLINED),
         (BED, ROOMS, replace(KNOWN, agreed=()), WhyNot.NOT_AGREED),
     ],
 )

@@ -60,15 +60,16 @@ def test_an_agency_declines_and_she_is_sent_elsewhere(story: Story, second: dict
     [route] = story.hub.routes(question)
     able = [route.get("agency"), *(one["agency"] for one in route["passed_over"] if one["why"] == ["another_first"])]
     assert sorted(map(str, able)) == [CLYDE, HOUSING]
-    with pytest.raises(gw.ConsentMissing):
-        story.refers(agreed, CLYDE)
-    assert story.hub.withdraw(agreed, recipients=[HOUSING])["withdrawn"]  # no use to them any more
-    elsewhere = story.agrees({CLYDE: ALL_CATEGORIES})
+    with pytest.raises(gw.ConsentMissing) as refused:
+        story.refers(agreed, CLYDE, requests=[second | ASK])
+    assert [one["agency"] for one in refused.value.missing] == [CLYDE], "not the one that declined her"
+    elsewhere = story.agrees({HOUSING: ALL_CATEGORIES, CLYDE: ALL_CATEGORIES})
     made = story.refers(elsewhere, CLYDE, requests=[second | ASK])
     found = story.becomes(made, CLYDE, state="delivered")
     assert ("route" in found) == ("need" in second)
     if "route" in found:
-        assert [(one["agency"], one["why"]) for one in found["route"]["passed_over"]] == [(HOUSING, ["not_agreed"])]
+        assert [(one["agency"], one["why"]) for one in found["route"]["passed_over"]] == [(HOUSING, ["declined"])]
+    assert story.hub.withdraw(agreed)["withdrawn"]  # no use to them any more
     case = story.case(made, CLYDE)
     assert case is not None
     story.house.agencies[CLYDE].advance(case, Status.ACCEPTED)
@@ -78,7 +79,7 @@ def test_an_agency_declines_and_she_is_sent_elsewhere(story: Story, second: dict
     story.ends(
         holds={(first, HOUSING): TAKEN_BACK, (made, CLYDE): Held(Status.ACCEPTED, has=("Ileana",))},
         told={
-            "": ["referral.accepted", "consent.withdrawn", "referral.accepted"],
+            "": ["referral.accepted", "referral.accepted", "consent.withdrawn"],
             HOUSING: [
                 "delivered, status declined: no-capacity, status cancellation-requested, status withdrawn",
                 "delivered",
