@@ -49,6 +49,6 @@ def walk(house: str, database: str, tmp_path: Path, more: dict[str, Any]) -> Ite
             broker = {"broker_url": servers.RABBITMQ, "broker_queue": stack.enter_context(servers.queue())}
             workers = ["delivery", "delivery-2"]
         settings = agencies.settings(port=port, lease="4s", **broker, **more)
-        for name in settings.pop("traced", ()):
-            settings["agencies"][name]["traceparent"] = True
+        for name, chosen in settings.pop("of_agencies", {}).items():
+            settings["agencies"][name] |= chosen
         yield stack.enter_context(running(url, agencies, settings, tmp_path, workers))

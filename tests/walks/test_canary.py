@@ -6,7 +6,10 @@ At each agency exactly what it may have; nowhere else at all.
 import io
 import json
 import os
+import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +21,19 @@ from gateway_sdk.simulator import Simulator
 from gateway_sdk.testing import filled
 from gateway_sdk.testing.documents import places
 
-from gateway.embedded import binaries
+from gateway.embedded import Postgres, binaries
+from gateway.store import schema
 from gateway.vault import Vault
 from tests.collector import Collector
 from tests.rooms.wire.hostile import always, reply, serving
 from tests.running import Gateway
-from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent
+from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, consent, switch_on
 
 CANARIES = ("Canary", "canary", "07700 000", "S-000", "en-x000", "00000001")
 """What a value can be told by: free texts, e-mails, phones, subject, language, CHI number."""
 
 TOKEN = "a-token-for-metrics"
+IN_ADDRESS = "CanaryPath"
 TRACED = {
     "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "tracestate": "hub=CanaryState",
@@ -36,10 +41,54 @@ TRACED = {
 }
 
 
+class Talkative(Postgres):
+    """A server whose operator had it write down every statement with its values, and count them."""
+
+    def _options(self) -> str:
+        spoken = {
+            "log_statement": "all", "log_min_duration_statement": "0", "log_min_messages": "debug1",
+            "log_min_error_statement": "debug1", "log_error_verbosity": "verbose", "log_parameter_max_length": "-1",
+            "log_parameter_max_length_on_error": "-1", "shared_preload_libraries": "pg_stat_statements",
+            "track_activity_query_size": "100kB",
+        }  # fmt: skip
+        return super()._options() + "".join(f" -c {name}='{value}'" for name, value in spoken.items())
+
+
+@pytest.fixture
+def talkative() -> Iterator[Talkative]:
+    with tempfile.TemporaryDirectory(prefix="gw-") as folder:
+        server = Talkative(Path(folder), durable=False)
+        server.start()
+        try:
+            schema.upgrade(server.url)
+            switch_on(server.url)
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute("CREATE DATABASE watching")
+            with psycopg.connect(beside(server)) as connection:
+                connection.execute("CREATE EXTENSION pg_stat_statements")
+            yield server
+        finally:
+            server.destroy()
+
+
+def beside(server: Postgres) -> str:
+    """Another database of the same server."""
+    return server.url.replace("///postgres?", "///watching?")
+
+
+@pytest.fixture
+def database(talkative: Talkative) -> str:
+    return talkative.url
+
+
 @pytest.fixture
 def more(collector: Collector) -> dict[str, Any]:
     """With everything on that could tell something."""
-    return {"otlp_endpoint": collector.url, "traced": list(PURPOSES), "metrics_token": TOKEN}
+    of_agencies = {name: {"traceparent": True} for name in PURPOSES}
+    of_agencies[HEALTH]["untrusted"] = True  # its adapter in processes of its own
+    return {
+        "otlp_endpoint": collector.url, "of_agencies": of_agencies, "metrics_token": TOKEN, "log_level": "DEBUG",
+    }  # fmt: skip
 
 
 def document() -> dict[str, Any]:
@@ -103,23 +152,43 @@ def backed_up(walk: Gateway, folder: Path) -> str:
 
 
 def arguments_and_environment(walk: Gateway) -> str:
+    """Of every process and its children: adapters that are not trusted have their own."""
     found = []
     for process in walk.processes.values():
-        seen = psutil.Process(process.pid)
-        found += [*seen.cmdline(), *seen.environ().values()]
+        parent = psutil.Process(process.pid)
+        for seen in (parent, *parent.children(recursive=True)):
+            found += [seen.name(), *seen.cmdline(), *seen.environ().values()]
+    assert "gateway_sdk.confined" in found
     return "\n".join(found)
 
 
+def told_by_the_server(server: Talkative) -> dict[str, str]:
+    """What PostgreSQL writes down and counts by itself, in a house where it was the database."""
+    with psycopg.connect(beside(server)) as connection:
+        rows = connection.execute("SELECT query FROM pg_stat_statements(true)").fetchall()
+    found = {
+        "PostgreSQL's own log": server.log.read_text(),
+        "statistics of statements": "\n".join(row[0] for row in rows),
+    }
+    assert all("INSERT INTO referrals" in text for text in found.values())
+    own = found["PostgreSQL's own log"]
+    assert "Parameters: " in own
+    assert IN_ADDRESS in own  # what comes in the place of an id is asked for, whatever it is: docs/security.md says so
+    return {**found, "PostgreSQL's own log": own.replace(IN_ADDRESS, "")}
+
+
 def test_personal_data_is_where_it_must_be_and_nowhere_else(
-    walk: Gateway, collector: Collector, tmp_path: Path
+    house: str, walk: Gateway, collector: Collector, talkative: Talkative, tmp_path: Path
 ) -> None:
     with serving(always(reply(b"", "204 No Content"))) as receiver:
         walk.hub.webhooks.create(receiver.url)
-        search_everywhere(walk, receiver.requests, collector, tmp_path / "backup")
+        search_everywhere(walk, receiver.requests, collector, tmp_path, talkative if house == "embedded" else None)
 
 
-def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, folder: Path) -> None:
-    """*told*: what the hub's webhook received. *folder*: for a backup."""
+def search_everywhere(
+    walk: Gateway, told: list[bytes], collector: Collector, folder: Path, server: Talkative | None
+) -> None:
+    """*told*: what the hub's webhook received. *folder*: for a backup. *server*: whose own log can be read."""
     from gateway import plugins, settings
 
     referral = document()
@@ -146,6 +215,7 @@ def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, fo
         walk.call("POST", "/v1/referrals", json=spoilt, headers={"Idempotency-Key": str(number), **TRACED}).text
         for number, spoilt in enumerate(spoilt_documents(referral, agreed, walk))
     ]
+    strange = strange_requests(walk)
 
     os.environ["GATEWAY_CONFIG"] = walk.environment["GATEWAY_CONFIG"]
     try:
@@ -170,7 +240,7 @@ def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, fo
         "the database": dump(walk.environment["GATEWAY_DATABASE_URL"]),
         "the log": walk.log.read_text(),
         "arguments and environment": arguments_and_environment(walk),
-        "error answers": "\n".join(refusals),
+        "error answers": "\n".join(refusals + strange),
         "the hub's own views": json.dumps([walk.referral(answer), walk.hub.events(), walk.hub.webhooks.list()]),
         "the hub's webhook": b"\n".join(told).decode(),
         "the command line": "".join(
@@ -183,9 +253,10 @@ def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, fo
                 ("metrics",),
             )
         ),
-        "the backup": backed_up(walk, folder),
+        "the backup": backed_up(walk, folder / "backup"),
         "the metrics": walk.call("GET", "/metrics", key=TOKEN).text,
         "the spans": collector.raw.decode("utf-8", "replace"),
+        **(told_by_the_server(server) if server else {}),
     }
     assert 'outcome="uncertain"} 1.0' in everywhere["the metrics"]
     assert "gateway_attempts_total" in everywhere["the command line"]
@@ -193,7 +264,8 @@ def search_everywhere(walk: Gateway, told: list[bytes], collector: Collector, fo
     for place, text in everywhere.items():
         found = [pointer for pointer, value in {**secrets, "recorder": "CanaryRecorder"}.items() if value in text]
         assert not found, f"{place} holds {found}"
-        assert not [mark for mark in CANARIES[:1] if mark in text], f"{place} holds something like a canary"
+        around = [text[max(0, at.start() - 300) : at.end() + 50] for at in re.finditer(CANARIES[0], text)]
+        assert not around, f"{place} holds something like a canary: {around}"
     everywhere_else = json.dumps([simulator.received for simulator in walk.agencies.simulators.values()], default=str)
     assert not [mark for mark in ("CanaryState", "CanaryBaggage") if mark in everywhere_else]
 
@@ -222,6 +294,20 @@ def spoilt_documents(referral: dict[str, Any], agreed: str, walk: Gateway) -> li
         {**whole, "consent": "con_00000000000000000"},
         {**whole, "subject": "CANARYSUBJECT"},
     ]
+
+
+def strange_requests(walk: Gateway) -> list[str]:
+    """Answers to what has her words in its address, its headers, its key; bodies that are no JSON."""
+    told = [
+        walk.call("GET", f"/v1/referrals/{IN_ADDRESS}?subject=CanaryQuery", headers={"User-Agent": "CanaryAgent"}),
+        walk.call("GET", "/CanaryNowhere"),
+        walk.call("GET", "/v1/referrals", key="CanaryKey"),
+        walk.call("POST", "/v1/referrals", data=b'{"CanaryName": CanaryValue', headers={"Content-Type": "application/json"}),
+        walk.call("POST", f"/v1/callbacks/{HOUSING}", data=b'{"text": "CanarySaid"}', headers={"webhook-id": "CanaryId"}),
+        walk.call("PATCH", "/console/CanaryPage", data={"q": "CanaryForm"}),
+    ]  # fmt: skip
+    assert all(400 <= answer.status_code < 500 for answer in told)
+    return [f"{answer.headers}{answer.text}" for answer in told]
 
 
 def shown(walk: Gateway, *arguments: str) -> str:

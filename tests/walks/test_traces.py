@@ -15,7 +15,10 @@ HUBS = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "hub=CanaryState",
 
 @pytest.fixture
 def more(collector: Collector) -> dict[str, Any]:
-    return {"otlp_endpoint": collector.url, "traced": [HOUSING, SOCIAL_SECURITY]}
+    return {
+        "otlp_endpoint": collector.url,
+        "of_agencies": {name: {"traceparent": True} for name in (HOUSING, SOCIAL_SECURITY)},
+    }
 
 
 def submit(walk: Gateway, draft: dict[str, Any], **headers: str) -> str:
