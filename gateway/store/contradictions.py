@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from gateway_sdk import Reason, Status
 from psycopg.rows import DictRow
@@ -106,6 +107,16 @@ def open_of(tx: Tx, deliveries: Sequence[str]) -> list[Contradiction]:
         {"ids": list(deliveries)},
     )
     return [_of_row(row) for row in rows]
+
+
+def all_of(tx: Tx, delivery: Delivery) -> list[dict[str, Any]]:
+    """``{source, status, reason, reference, at, settled_at}`` of *delivery*, decided ones too, in the clear. Raises Sealed."""
+    rows = tx.all("SELECT * FROM contradictions WHERE delivery = %(id)s ORDER BY id", {"id": delivery.id})
+    return [
+        {name: row[name] for name in ("source", "status", "reason", "at", "settled_at")}
+        | {"reference": reference(tx, delivery, _of_row(row))}
+        for row in rows
+    ]
 
 
 def all_open(tx: Tx, limit: int = 200) -> list[tuple[Contradiction, str, Status]]:

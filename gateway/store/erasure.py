@@ -23,10 +23,11 @@ class Scope:
         return self.referrals + self.consents
 
 
+# NO KEY: who holds a delivery may be about to queue what follows it, which asks that its referral stays.
 HERS: LiteralString = (
     "SELECT id FROM {} WHERE (hub, subject_index) = "
     "  (SELECT hub, subject_index FROM consents WHERE id = %(id)s UNION ALL "
-    "   SELECT hub, subject_index FROM referrals WHERE id = %(id)s) ORDER BY id FOR UPDATE"
+    "   SELECT hub, subject_index FROM referrals WHERE id = %(id)s) ORDER BY id FOR NO KEY UPDATE"
 )
 
 

@@ -260,7 +260,7 @@ def lock_hers(tx: Tx, identifier: str, *, hub: str) -> list[SealedReferral]:
     """This hub's referrals about the same woman as *identifier*, and itself, locked. Raises NotFound."""
     rows = tx.all(
         SEALED + "WHERE wrapped IS NOT NULL AND (hub, subject_index) = "  # noqa: S608  # of the constant above
-        "  (SELECT hub, subject_index FROM referrals WHERE id = %(id)s AND hub = %(hub)s) ORDER BY id FOR UPDATE OF referrals",
+        "  (SELECT hub, subject_index FROM referrals WHERE id = %(id)s AND hub = %(hub)s) ORDER BY id FOR NO KEY UPDATE OF referrals",
         {"id": identifier, "hub": hub},
     )
     if not rows:

@@ -44,9 +44,13 @@ def referrals(
 
 
 def lock(tx: Tx, referral: str) -> Aged | None:
-    """One of them as it stands now, locked; None: it was erased, or somebody else is at it."""
+    """One of them as it stands now, locked, its deliveries too; None: it was erased, or somebody else is at it."""
     held = tx.one(
-        "SELECT 1 FROM referrals WHERE id = %(id)s AND erased_at IS NULL FOR UPDATE SKIP LOCKED", {"id": referral}
+        "SELECT 1 FROM referrals WHERE id = %(id)s AND erased_at IS NULL FOR NO KEY UPDATE SKIP LOCKED",
+        {"id": referral},
+    )
+    tx.put(  # whoever queues what follows a delivery holds it: what was queued until now is seen below
+        "SELECT FROM deliveries WHERE referral = %(id)s AND kind = 'referral' ORDER BY id FOR UPDATE", {"id": referral}
     )
     row = tx.one(REFERRALS + "AND id = %(id)s", {"id": referral}) if held else None
     return _aged(row) if row else None
@@ -69,7 +73,7 @@ AND greatest(created_at, withdrawn_at, (SELECT max(recorded_at) FROM consent_ver
 def consents(tx: Tx, age: timedelta, most: int) -> list[str]:
     """Ids of consents that have been over for so long, locked."""
     rows = tx.all(
-        "SELECT id " + CONSENTS + "ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED", {"age": age, "most": most}
+        "SELECT id " + CONSENTS + "ORDER BY id LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED", {"age": age, "most": most}
     )
     return [row["id"] for row in rows]
 

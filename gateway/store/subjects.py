@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 
 from gateway.vault import DataKey
 
-from . import consents, deliveries, events, keys, messages, referrals
+from . import consents, contradictions, deliveries, events, keys, messages, referrals
 from .deliveries import Delivery
 from .messages import Message
 from .session import Tx
@@ -71,6 +71,7 @@ def _delivery(tx: Tx, sent: Delivery) -> dict[str, Any]:
         **{name: getattr(sent, name) for name in shown},
         "reference": deliveries.reference(tx, sent), "route": deliveries.route(tx, sent),
         "given": deliveries.given(tx, sent), "exchanges": _exchanges(tx, sent),
+        "contradictions": contradictions.all_of(tx, sent),
     }  # fmt: skip
 
 

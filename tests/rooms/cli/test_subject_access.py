@@ -11,7 +11,7 @@ import pytest
 from gateway.delivery import changes
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict, NotFound
-from gateway.store import audit, deliveries, messages
+from gateway.store import audit, contradictions, deliveries, messages
 from tests.rooms.cli.conftest import Operator
 from tests.rooms.delivery.test_attempt import HUB, of, submit, work
 from tests.rooms.delivery.test_erasure import erase, submit_for
@@ -35,6 +35,9 @@ def told(gateway: Operator, room: PostRoom, agencies: Agencies, tmp_path: Path) 
     work(room)
     with room.store.begin() as tx:
         messages.keep(tx, of(room, first)[HEALTH], sdk.Message("1", "Has she a passport?"))
+        for said in ({"reference": "HL-OTHER"}, {"status": sdk.Status.DECLINED, "reason": sdk.Reason.NO_CAPACITY}):
+            contradictions.keep(tx, of(room, first)[HEALTH], contradictions.Source.POLL, by="test", **said)  # type: ignore[arg-type]
+        contradictions.settle_status(tx, of(room, first)[HEALTH])
     contact = {"phone": {**REFERRAL["contact"]["phone"], "number": "07700 900999"}}
     changes.change_contact(room, first, HUB, contact, "new phone", b"{}")
     submit_for(room, "GLA-OTHER", HUB)
@@ -75,6 +78,19 @@ def test_who_got_which_fields_and_when(told: tuple[dict[str, Any], str, PostRoom
         assert sent[HEALTH]["reference"] == deliveries.reference(tx, of(room, held["referrals"][0]["id"])[HEALTH])
     assert "/person/chi_number" in page
     assert "it may have arrived" in page
+
+
+def test_what_an_agency_said_against_it_comes_out_decided_or_not(told: tuple[dict[str, Any], str, PostRoom]) -> None:
+    held, page, _ = told
+    [sent] = [
+        one for one in held["referrals"][0]["deliveries"] if one["agency"] == HEALTH and one["kind"] == "referral"
+    ]
+    assert [(one["reference"], one["status"], one["settled_at"] is None) for one in sent["contradictions"]] == [
+        ("HL-OTHER", None, True),
+        (None, "declined", False),
+    ]
+    assert "their number HL-OTHER" in page
+    assert "declined (no capacity)" in " ".join(page.split())
 
 
 def test_who_looked_and_this_answer_itself(told: tuple[dict[str, Any], str, PostRoom]) -> None:
