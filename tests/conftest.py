@@ -3,11 +3,8 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import hypothesis
-import psycopg
 import pytest
 
 from gateway import plugins
@@ -17,6 +14,7 @@ from gateway.settings import Settings
 from gateway.store import callers, schema
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
+from tests.databases import Databases
 from tests.support import Agencies, agencies_running, switch_on
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine takes its time
@@ -38,27 +36,21 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: Postgres) -> Callable[[], str]:
+def databases(postgres: Postgres) -> Databases:
+    return Databases(postgres.url)
+
+
+@pytest.fixture(scope="session")
+def new_database(databases: Databases) -> Callable[[], str]:
     """Makes a database with current tables and returns its address."""
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE template_gateway TEMPLATE postgres")
-
-    def make() -> str:
-        name = f"test_{uuid4().hex[:12]}"
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_gateway")  # type: ignore[arg-type]
-        return postgres.url.replace("///postgres?", f"///{name}?")
-
-    return make
+    return databases.new
 
 
 @pytest.fixture
-def database(new_database: Callable[[], str], postgres: Postgres) -> Iterator[str]:
-    """Dropped at once: most of its files are not on the disk yet, and those of all tests take long to remove."""
-    url = new_database()
-    yield url
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {urlsplit(url).path.strip('/')} WITH (FORCE)")  # type: ignore[arg-type]
+def database(databases: Databases) -> Iterator[str]:
+    """The address of a database that is as new."""
+    with databases.lent() as url:
+        yield url
 
 
 @pytest.fixture
