@@ -12,7 +12,10 @@ hubs = typer.Typer(no_args_is_help=True, help="Hubs and their API keys.")
 webhooks = typer.Typer(no_args_is_help=True, help="Where hubs are told of events.")
 
 Scopes = Annotated[
-    list[str] | None, typer.Option("--scope", help="what it may do; repeat for several; without it, everything")
+    list[str] | None,
+    typer.Option(
+        "--scope", help="what it may do; repeat for several, or say all; without it, record consents and refer"
+    ),
 ]
 Overlap = Annotated[str, typer.Option(help="how long what it replaces still works, such as 24h")]
 
@@ -34,12 +37,14 @@ def hubs_add(
 
 
 def scopes(words: list[str] | None) -> Sequence[str]:
-    """*words*, if each is a scope; all, if there are none."""
-    from ..policy.scopes import Scope, unknown
+    """*words*, if each is a scope; without any, what it takes to refer."""
+    from ..policy.scopes import ALL, TO_REFER, Scope, unknown
 
+    if words == [ALL]:
+        return tuple(Scope)
     if wrong := unknown(words or []):
         raise typer.BadParameter(f"there is no scope {wrong[0]}; known are {', '.join(Scope)}", param_hint="--scope")
-    return words or tuple(Scope)
+    return words or TO_REFER
 
 
 @hubs.command("list")

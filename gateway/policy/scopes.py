@@ -34,6 +34,12 @@ MEANINGS = {
 }
 
 
+TO_REFER = (Scope.CONSENTS_WRITE, Scope.REFERRALS_WRITE, Scope.REFERRALS_READ)
+"""What a key or client may do if nobody says: record her consent, refer, see how it stands."""
+
+ALL = "all"  # the word for every scope there is now
+
+
 def unknown(words: list[str]) -> list[str]:
     """Those of *words* that name no scope."""
     return [word for word in words if word not in set(Scope)]

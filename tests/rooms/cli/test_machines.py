@@ -26,9 +26,15 @@ def test_a_key_is_given_for_some_things_and_a_while(gateway: Operator) -> None:
     assert row["scopes"] == ["events:read", "webhooks"]
     assert row["expires_at"] > row["created_at"]
     assert done.stdout.strip() not in json.dumps(row)
-    assert gateway("hubs", "add", "dundee-hub").exit_code == 0
+    assert gateway("hubs", "add", "dundee-hub", "--scope", "all").exit_code == 0
     assert set(rows(gateway, "hubs")[1]["scopes"]) == set(Scope)
     assert "events:read webhooks" in gateway("hubs", "list").stdout
+
+
+@pytest.mark.parametrize("noun", ["hubs", "clients"])
+def test_who_is_given_nothing_more_may_refer_and_no_more(gateway: Operator, noun: str) -> None:
+    assert gateway(noun, "add", "dundee-hub").exit_code == 0
+    assert rows(gateway, noun)[0]["scopes"] == ["consents:write", "referrals:read", "referrals:write"]
 
 
 def test_a_key_is_rotated_and_revoked(gateway: Operator) -> None:
@@ -77,6 +83,7 @@ def test_a_client_is_registered_rotated_and_revoked(gateway: Operator, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("hubs", "add", "h", "--scope", "all", "--scope", "webhooks"), "there is no scope all; known are"),
         (("hubs", "add", "h", "--scope", "everything"), "there is no scope everything; known are"),
         (("hubs", "add", "h", "--lasting", "soon"), "give a time such as 90d, 24h or 30m"),
         (("hubs", "rotate", "key_0", "--overlap", "-1h"), "give a time such as 90d, 24h or 30m"),
