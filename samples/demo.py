@@ -37,6 +37,7 @@ from gateway.policy.places import Phase
 from gateway.store import callers, directory
 from gateway.store.session import Store
 
+from . import conversation
 from .load import Sample, load
 
 SITES = {
@@ -85,7 +86,17 @@ class Run:
     answer: Accepted | Problem
     referral: Referral | None = None
     sheets: dict[str, Sheet] = field(default_factory=dict)  # what a person read out, by delivery
+    asked: bool = False  # the agency has asked what it asks in its conversation
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of it is under way, and what there was to say has been said."""
+        if self.referral is None:
+            return False
+        sent = self.referral["deliveries"]
+        said = self.sample.conversation is None or any(delivery["kind"] == "message" for delivery in sent)
+        return said and all(delivery["state"] in SETTLED for delivery in sent)
 
 
 def main() -> None:
@@ -121,7 +132,7 @@ def demo(port: int, *, once: bool) -> int:
                 requests.post(f"{agencies[kind]}/_simulator/faults", json=fault, timeout=5).raise_for_status()
             console.print(f"The gateway runs on {base} (delivery process {supervisor.pid('delivery')}).")
             runs = [submit(hubs[sample.hub], sample) for sample in load(datetime.now(UTC))]
-            settle(hubs, runs)
+            settle(hubs, runs, agencies)
             held = {
                 kind: requests.get(f"{address}/_simulator/cases", timeout=5).json()
                 for kind, address in agencies.items()
@@ -220,8 +231,8 @@ def submit(hub: Client, sample: Sample) -> Run:
         return Run(sample, refused)
 
 
-def settle(hubs: dict[str, Client], runs: list[Run]) -> None:
-    """Read every accepted referral until nothing of it is under way."""
+def settle(hubs: dict[str, Client], runs: list[Run], agencies: dict[str, str]) -> None:
+    """Read every accepted referral, and do what people do about it, until it has settled."""
     until = time.monotonic() + PATIENCE
     waiting = [(run, run.answer["id"]) for run in runs if not isinstance(run.answer, Problem)]
     with console.status("Waiting until everything has settled ...") as status:
@@ -230,10 +241,18 @@ def settle(hubs: dict[str, Client], runs: list[Run]) -> None:
                 hub = hubs[run.sample.hub]
                 run.referral = hub.referral(identifier)
                 give_by_hand(hub, run, run.referral)
-                if all(delivery["state"] in SETTLED for delivery in run.referral["deliveries"]):
+                if words := run.sample.conversation:
+                    played_by = agencies[kind_of(words["agency"])]
+                    run.asked = conversation.go_on(hub, run.referral, words, played_by, asked=run.asked)
+                if run.is_settled:
                     waiting.remove((run, identifier))
             status.update(f"Waiting until everything has settled: {len(waiting)} referrals under way ...")
             time.sleep(0.2)
+
+
+def kind_of(agency: str) -> str:
+    """The simulator that plays *agency*."""
+    return next(kind for kind, sites in SITES.items() if agency in sites)
 
 
 def give_by_hand(hub: Client, run: Run, referral: Referral) -> None:
@@ -269,6 +288,9 @@ def _check_refusal(run: Run, expect: dict[str, Any], answer: Problem) -> None:
 
 
 def _check_delivery(run: Run, delivery: Delivery, cases: list[dict[str, Any]]) -> None:
+    if delivery["kind"] == "message":  # the agency's case has the words, and is looked at with the referral
+        run.wrong += [] if delivery["state"] == "delivered" else [f"the message is {delivery['state']}"]
+        return
     agency, wanted = delivery["agency"], run.sample.expect["deliveries"][delivery["agency"]]
     for name, value in wanted.items():
         if delivery.get(name) != value:
@@ -278,6 +300,9 @@ def _check_delivery(run: Run, delivery: Delivery, cases: list[dict[str, Any]]) -
     there += [{"document": sheet}] if sheet else []
     if len(there) != (1 if wanted["state"] == "delivered" else 0):
         run.wrong.append(f"{agency} holds it {len(there)} times")
+    words = run.sample.conversation
+    if there and words and words["agency"] == agency and (wrong := conversation.wrong(words, there[0])):
+        run.wrong.append(wrong)
     text = json.dumps([case["document"] for case in there], ensure_ascii=False)
     for pointer in run.sample.expect["absent"].get(agency, []):
         if any(value in text for value in texts(run.sample.referral, pointer)):
@@ -325,7 +350,8 @@ def told(referral: Referral, delivery: Delivery) -> tuple[str, str, str]:
     ends = [e for e in referral["timeline"] if e.get("delivery") == delivery["id"] and e.get("state") in SETTLED]
     started = datetime.fromisoformat(delivery["created_at"])
     took = f"{(datetime.fromisoformat(ends[0]['at']) - started).total_seconds():.2f} s" if ends else ""
-    words = f"{delivery['state']} in {delivery['attempts']} attempt{'s' if delivery['attempts'] != 1 else ''}"
+    what = "the answer to its question " if delivery["kind"] == "message" else ""
+    words = f"{what}{delivery['state']} in {delivery['attempts']} attempt{'s' if delivery['attempts'] != 1 else ''}"
     if "given" in delivery:
         words = f"{delivery['state']} by hand"
     if delivery["state"] == "delivered":

@@ -21,7 +21,7 @@ class Sample:
     """One file. *referral* lacks the consent's id, which is known only once the consent is recorded.
 
     *expect*: ``{"answer": 202, "deliveries": {agency: {"state", "code"}}, "absent": {agency: [pointer]}}``,
-    or ``{"answer", "problem", "missing" | "pointers"}``.
+    or ``{"answer", "problem", "missing" | "pointers"}``. *conversation*: ``{agency, asks, answer}``, in words.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Sample:
     referral: dict[str, Any]
     expect: dict[str, Any]
     withdraw: bool = field(default=False)
+    conversation: dict[str, str] | None = None
 
 
 def load(now: datetime) -> list[Sample]:
@@ -50,6 +51,7 @@ def _read(path: Path, now: datetime) -> Sample:
         referral=_absolute(document["referral"], gateway_schemas.load("referral"), now),
         expect=document["expect"],
         withdraw=document.get("withdraw", False),
+        conversation=document.get("conversation"),
     )
 
 
