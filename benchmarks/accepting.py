@@ -1,7 +1,7 @@
 """Accepted a second: validated, consent-checked, sealed, audited, committed."""
 
 from gateway.embedded.supervisor import wait_ready
-from samples.demo import free_port
+from tests.running import free_port
 
 from . import servers
 from .load import UVICORN, by_hand, rate, web

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from gateway.embedded.supervisor import gateway, wait_ready
-from samples.demo import free_port
+from tests.running import free_port
 
 from . import servers
 from .load import DELIVERED, HAND_WORKER, SENT_BY_HAND, UVICORN, by_hand, rate, web

@@ -16,8 +16,7 @@ from zeep.wsse.username import UsernameToken
 
 from gateway.embedded.supervisor import gateway
 from gateway.policy import minimise
-from samples.demo import CREDENTIALS
-from tests.support import HOUSING, SOCIAL_SECURITY, consent, referral
+from tests.support import CREDENTIALS, HOUSING, SOCIAL_SECURITY, consent, referral
 
 from .load import DELIVERED, DELIVERIES, HAND_WORKER, SENT_BY_HAND, THREADS, by_hand, rate_of
 from .servers import Bench, process

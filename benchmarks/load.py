@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from gateway.embedded.supervisor import gateway, wait_ready
-from samples.demo import free_port
+from tests.running import free_port
 from tests.support import HOUSING
 
 from . import servers
@@ -55,7 +55,7 @@ def rate(port: int, path: str, headers: Mapping[str, str], bodies: Sequence[byte
 def web(bench: Bench) -> Iterator[int]:
     port = free_port()
     with process(gateway("serve"), {**bench.environment, "GATEWAY_PORT": str(port)}):
-        wait_ready(f"http://127.0.0.1:{port}/readyz", 20)
+        assert wait_ready(f"http://127.0.0.1:{port}/readyz", 20), "the web process does not answer"
         yield port
 
 

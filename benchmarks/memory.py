@@ -9,7 +9,7 @@ from pathlib import Path
 import requests
 
 from gateway.embedded.supervisor import gateway, wait_ready
-from samples.demo import free_port
+from tests.running import free_port
 from tests.support import HOUSING, consent, referral
 
 from .load import rate
@@ -42,7 +42,7 @@ def memories(bench: Bench) -> dict[str, float]:
     folder, port = bench.folder / "up", free_port()
     environment = {**os.environ, "GATEWAY_DATA_FOLDER": str(folder), "GATEWAY_PORT": str(port)}
     with process(gateway("up"), environment) as running:
-        wait_ready(f"http://127.0.0.1:{port}/readyz", 60)
+        assert wait_ready(f"http://127.0.0.1:{port}/readyz", 60), "the embedded default does not answer"
         time.sleep(4)
         found = {"at rest": memory(running.pid)}
         adding = subprocess.run([*gateway("hubs"), "add", HUB.hub], env=environment, capture_output=True, text=True)

@@ -24,8 +24,7 @@ from gateway.store import callers, consents, schema
 from gateway.store.callers import Caller
 from gateway.store.session import Store
 from gateway.vault import Vault, generate
-from samples.demo import CREDENTIALS
-from tests.support import HOUSING, SOCIAL_SECURITY, consent, referral, switch_on
+from tests.support import CREDENTIALS, HOUSING, SOCIAL_SECURITY, consent, referral, switch_on
 
 HUB = Caller("glasgow-hub")
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")

@@ -7,6 +7,7 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -32,6 +33,10 @@ def test_the_floors_hold() -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "0 broken" in done.stdout
+
+
+def test_the_benchmarks_find_what_they_are_made_of() -> None:
+    assert callable(import_module("benchmarks.__main__").main)
 
 
 @pytest.fixture(scope="module")
