@@ -79,6 +79,8 @@ def room(store: Store, agencies: Agencies) -> Iterator[PostRoom]:
     agencies.forget()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests last, so that a simple mistake shows soon."""
-    items.sort(key=lambda item: bool({"walks", "faults"} & set(item.path.parts)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests last, so that a simple mistake shows soon. Of two processes one begins with them, and the other helps
+    it out in the end with what is quick: neither waits for the other."""
+    shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: bool({"walks", "faults"} & set(item.path.parts)), reverse=shared)
