@@ -16,8 +16,10 @@ def decide(room: PostRoom, delivery: str, number: int, caller: Caller, *, believ
     """
     with room.store.begin() as tx:
         found = deliveries.lock(tx, delivery)
+        if found.hub != caller.hub:
+            raise NotFound(f"there is no delivery {delivery}")
         said = next((one for one in contradictions.open_of(tx, [found.id]) if one.id == number), None)
-        if found.hub != caller.hub or said is None:
+        if said is None:
             raise NotFound(f"delivery {delivery} has no contradiction {number} that is open")
         verb = "believe" if believe else "dismiss"
         audit.write(tx, caller.actor, f"delivery.contradiction.{verb}", found.id, status=said.status)

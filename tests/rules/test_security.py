@@ -2,7 +2,7 @@
 
 import re
 
-from tests.rooms.api import test_bodies, test_callback_borders, test_openapi, test_server
+from tests.rooms.api import test_bodies, test_callback_borders, test_openapi, test_other_hubs, test_server
 from tests.rooms.wire import table
 from tests.rules.test_house import HOME
 
@@ -24,5 +24,6 @@ def test_as_much_was_tried_as_is_said() -> None:
         "replies over HTTP, and the same where a token is asked for": str(2 * len(table.HTTP)),
         "replies in JSON": str(len(table.JSON)),
         "replies in XML": str(len(table.XML)),
+        "routes asked for another hub's records": str(test_other_hubs.ADDRESSES),
         "callbacks by address, signer and holder": str(councils**3 + councils**2),
     }

@@ -5,6 +5,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,9 +15,11 @@ from gateway import backup as backups
 from gateway.delivery.room import PostRoom, open_room
 from gateway.embedded import Postgres, binaries
 from gateway.errors import Conflict, Misconfigured, NotFound, Sealed
+from gateway.policy.roles import Role
 from gateway.settings import Settings
-from gateway.store import audit, referrals
+from gateway.store import audit, referrals, sessions
 from gateway.vault import generate
+from tests.rooms.console.visiting import add, as_owner, person
 from tests.rooms.delivery.test_attempt import of, submit, work
 from tests.rooms.delivery.test_erasure import erase
 from tests.rooms.store.test_keys import run
@@ -101,6 +104,32 @@ def test_what_was_erased_since_stays_unreadable_with_the_present_keys(
     assert done.returncode == 0, done.stderr
     assert "3 records open, 1 have no key any more" in done.stdout
     assert (opens(empty, erased), opens(empty, kept)) == (False, True)
+
+
+def test_an_audit_that_was_broken_before_is_not_called_whole(house: PostRoom, empty: str, tmp_path: Path) -> None:
+    submit(house, HOUSING)
+    with house.store.begin() as tx:
+        audit.link(tx)
+    as_owner(
+        house, "ALTER TABLE audit DISABLE TRIGGER audit_append_only",
+        "UPDATE audit SET actor = 'nobody' WHERE position = 1", "ALTER TABLE audit ENABLE TRIGGER audit_append_only",
+    )  # fmt: skip
+    backup(house, str(tmp_path / "b"))
+    done = restored(empty, str(tmp_path / "b"))
+    assert (done.returncode, "the audit's chain is broken" in done.stdout) == (1, True)
+
+
+def test_who_was_logged_in_then_is_not_now(house: PostRoom, empty: str, tmp_path: Path) -> None:
+    who = add(house, person(Role.AUDITOR))
+    with house.store.begin() as tx:
+        sessions.begin(tx, who, timedelta(days=1))
+    backup(house, str(tmp_path / "b"))
+    assert restored(empty, str(tmp_path / "b")).returncode == 0
+    with psycopg.connect(empty) as connection:
+        found = connection.execute(
+            "SELECT name, fingerprint FROM people LEFT JOIN sessions ON name = person"
+        ).fetchall()
+    assert found == [("alex", None)]
 
 
 def test_data_and_keys_are_apart_and_neither_holds_anything_in_the_clear(house: PostRoom, tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_a_rewrap_that_is_killed_loses_nothing_and_goes_on(database: str) -> Non
     assert opens(database, agreed, {2: TWO}), "it needs the first key no more, and finds her all the same"
 
 
+def test_a_change_can_be_taken_back(database: str) -> None:
+    agreed, both = fill(database, 10), {1: ONE, 2: TWO}
+    assert opens(database, agreed, both)
+    for version in (2, 1):
+        assert run("keys", "rewrap", database=database, masters=both, GATEWAY_WRAP_WITH=str(version)).returncode == 0
+        assert counts(database) == {version: 12}
+    assert opens(database, agreed, {1: ONE})
+
+
 def test_two_rewrap_at_once_and_each_key_is_wrapped_once(database: str) -> None:
     fill(database, 3_000)
     both = {1: ONE, 2: TWO}
