@@ -145,5 +145,5 @@ def test_a_server_that_is_not_there_is_a_reset(proxy: Proxy) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
         proxy.upstream = taken.getsockname()
-        with connect(proxy) as connection, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connect(proxy) as connection:  # at once, perhaps
             ask(connection)
