@@ -184,6 +184,11 @@ class Story:
 
         self.house.wait(f"{agency} is known to be away", noticed, 20)
 
+    def the_clock_overlooks(self, agreed: str) -> None:
+        """The clock stops what rests on a consent that ended, before it is sent: from now on, not this one's."""
+        with self.house.store.begin() as tx:
+            tx.run("UPDATE consents SET look_at = NULL WHERE id = %(id)s", {"id": agreed})
+
     # The end
 
     def ends(
@@ -226,7 +231,13 @@ class Story:
         assert not self.told.refused
 
     def _is_audited(self, actions: Collection[str]) -> None:
-        """By what an auditor has: the rows, the signed checkpoints, the public key."""
+        """By what an auditor has, once the gateway has linked it: the rows, the signed checkpoints, the public key."""
+
+        def linked() -> bool:
+            with self.house.store.begin() as tx:
+                return audit.reach(tx)["unlinked"] == 0
+
+        self.house.wait("the gateway has linked the audit", linked)
         with self.house.store.begin() as tx:
             verdict = audit.verify(tx, checkpoints.everyone(tx), Notary(AUDIT_KEY).public)
             rows = list(audit.rows(tx))

@@ -80,6 +80,21 @@ def test_a_consent_runs_out_in_a_weekend_outage(story: Story) -> None:
     )
 
 
+def test_her_consent_ends_and_nobody_looks_until_it_is_sent(story: Story) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=3)
+    agreed = story.agrees({HOUSING: ALL_CATEGORIES}, ends_at=end.isoformat())
+    with story.away(HOUSING):
+        made = story.refers(agreed, HOUSING)
+        story.the_clock_overlooks(agreed)
+        story.house.wait("it has ended", lambda: datetime.now(UTC) > end)
+    story.becomes(made, HOUSING, state="withdrawn", code="consent_expired")
+    story.ends(
+        holds={(made, HOUSING): NEVER},
+        told={"": ["referral.accepted"], HOUSING: ["withdrawn: consent_expired"]},
+        audited=["delivery.withdraw"],
+    )
+
+
 def test_her_childrens_data_has_a_consent_of_its_own_and_can_be_taken_back_alone(story: Story) -> None:
     document = story.document({SOCIAL_SECURITY: ALL_CATEGORIES, HOUSING: ALL_CATEGORIES, HEALTH: ALL_CATEGORIES})
     without = {**document, "permits": [{k: v for k, v in p.items() if k != "children"} for p in document["permits"]]}
