@@ -93,6 +93,7 @@ class Bench:
 
     def clear(self) -> None:
         with self.store.begin() as tx:
+            tx.run("SET LOCAL ROLE NONE")  # as the tables' owner
             tx.run("TRUNCATE deliveries, attempts, idempotency CASCADE")
 
     def token(self) -> str:
@@ -132,7 +133,9 @@ def running() -> Iterator[Bench]:
         stack.callback(store.close)
         with store.begin() as tx:
             key = callers.add_hub(tx, HUB.hub, by="bench")
+            tx.run("SET LOCAL ROLE NONE")
             tx.run("CREATE TABLE one_row (id bigint GENERATED ALWAYS AS IDENTITY, document text)")
+            tx.run("GRANT SELECT, INSERT ON one_row TO gateway_work")
         yield Bench(server, folder, addresses, environment, plugins.load(settings.load()), store, key)
 
 

@@ -36,6 +36,7 @@ def write(url: str, folder: Path, keys: Path) -> Manifest:
     if (folder / MANIFEST).exists():
         raise Conflict(f"there is a backup in {folder}: give a new folder")
     major, now = dump.server(url)
+    dump.require_whole(url)
     tools = _tools(major)
     for one in (folder, keys):
         one.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,6 +65,7 @@ def read(url: str, folder: Path, keys: Path) -> Manifest:
         )
     if schema.current(url) is not None:
         raise Conflict("there is something in the database: give an empty one")
+    schema.prepare(url)
     dump.read(_tools(dump.server(url)[0]), url, folder / DATA, keys / KEYS)
     schema.upgrade(url)
     return made

@@ -85,7 +85,7 @@ def take(store: Store, submissions: Sequence[Submission]) -> list[referrals.Rece
     When a key and its body came before, the answer is the first one's receipt, whatever became of the
     consent. Problems: AreaOff, NobodyServes, NeedsMissing, ConsentMissing, NotFound, KeyReused.
     """
-    with store.begin() as tx:
+    with store.begin(hub={one.new.hub for one in submissions}) as tx:
         looking = directory.Looking(tx)
         known = consents.get_all(tx, [(one.consent, one.new.hub) for one in submissions])
         services = looking.result()

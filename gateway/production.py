@@ -61,7 +61,7 @@ def _servers(settings: Settings, found: Found) -> Iterator[str]:
     if settings.database_url is None:
         yield "database_url: the embedded default is for trying out; give the address of a PostgreSQL"
     if found.all_powerful:
-        yield "database_url: its role may do everything, whatever the tables allow; make one that is no superuser"
+        yield "database_url: its role may do everything, or owns the tables; migrate as that, log in as another: gateway migrate --login"
     if settings.in_one_process:
         yield "broker_url: memory serves one process only; give the address of a RabbitMQ"
     if settings.webhooks.allow_private:

@@ -56,14 +56,14 @@ def record(caller: MayWriteConsents, body: Json, room: Room) -> BasisView:
 @router.get("", response_model_exclude_none=True)
 def listing(caller: MayReadConsents, room: Room) -> Bases:
     """Every use of another basis than consent, newest first: ids and counts, never names."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return Bases(lawful_bases=[BasisRow(**row) for row in reports.lawful_bases(tx, hub=caller.hub)])
 
 
 @router.get("/{identifier}", response_model_exclude_none=True)
 def read(caller: MayReadConsents, identifier: str, room: Room) -> BasisView:
     """What was recorded, for the worker who is to approve it."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = consents.get(tx, identifier, hub=caller.hub)
     return _view(found)
 

@@ -82,7 +82,7 @@ def given(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> De
     """Record that it was given, or the agency told: when, to whom, and the agency's reference. She must have agreed at
     that time."""
     done = by_hand.given(room, delivery, contract.check("given", body.document), caller)
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return delivery_view(room, tx, done)
 
 
@@ -90,7 +90,7 @@ def given(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> De
 def status(caller: MayDeliverByHand, delivery: str, body: Json, room: Room) -> Answered:
     """Record what the agency answered. Of what waits to be given: *declined*, or *withdrawn* if it was never given."""
     found, believed = by_hand.answered(room, delivery, contract.check("answer", body.document), caller)
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return Answered(believed=believed, delivery=delivery_view(room, tx, found))
 
 

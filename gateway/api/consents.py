@@ -61,7 +61,7 @@ class WithdrawalView(View):
 def record(caller: MayWriteConsents, body: Json, room: Room, response: Response) -> ConsentView:
     """Record what a woman agreed to: who may be given what, for which purposes, until when."""
     document = contract.check("consent", body.document)
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         stored = consents.get(tx, consents.save(tx, document, hub=caller.hub, key=caller.key), hub=caller.hub)
     response.headers["Location"] = f"/v1/consents/{stored.id}"
     return _view(stored, response)
@@ -135,14 +135,14 @@ def withdraw(caller: MayWriteConsents, consent: Id, body: OptionalJson, room: Ro
     asked = contract.check("withdrawal", body.document) if body else {}
     part = changes.Part(tuple(asked.get("recipients", ())), tuple(asked.get("categories", ())))
     touched = changes.withdraw_consent(room, consent, caller, part, asked.get("given"))
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         stored = consents.get(tx, consent, hub=caller.hub)
         views = delivery_views(room, tx, touched)
     return WithdrawalView(id=consent, withdrawn=stored.withdrawn_at is not None, deliveries=views)
 
 
 def _read(consent: str, caller: Caller, room: Room) -> tuple[Record, list[Version]]:
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return consents.get(tx, consent, hub=caller.hub), consents.versions(tx, consent)
 
 

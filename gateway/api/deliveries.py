@@ -31,7 +31,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Page:
     """One page of deliveries. ``next`` is there while there are more."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = listings.search(
             tx, hub=caller.hub, agency=agency, states=state or (), before=cursor.read(after), limit=limit + 1
         )
@@ -54,14 +54,14 @@ DecisionBody = Annotated[Decision, Depends(reading(Decision))]
 def decide(caller: MayWriteReferrals, delivery: str, number: int, decision: DecisionBody, room: Room) -> DeliveryView:
     """Decide about what the agency said against what is recorded: believe it, or leave what stands."""
     found = contradictions.decide(room, delivery, number, caller, believe=decision.believe)
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return delivery_view(room, tx, found)
 
 
 @router.get("/{delivery}", response_model_exclude_none=True)
 def read(caller: MayReadReferrals, delivery: str, room: Room) -> DeliveryView:
     """One delivery."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = deliveries.get(tx, delivery)
         if found.hub != caller.hub:
             raise NotFound(f"there is no delivery {delivery}")

@@ -29,6 +29,6 @@ def follow(
     """The events after a place, in order and without gaps. Ask again with ``next``: nothing is missed."""
     with room.store.begin() as tx:
         events.place(tx)
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = events.after(tx, caller.hub, after, limit)
     return Feed(events=[event_view(row) for row in found], next=str(found[-1]["position"] if found else after))

@@ -77,9 +77,10 @@ def change_contact(
 def read(caller: MayReadReferrals, referral: str, room: Room) -> ReferralView:
     """How a referral stands at each agency, and its timeline. It does not repeat what it says about her."""
     with room.store.begin() as tx:
+        events.place(tx)
+    with room.store.begin(hub=caller.hub) as tx:
         stored = referrals.get(tx, referral, hub=caller.hub)
         sent = listings.of_referral(tx, referral, hub=caller.hub)
-        events.place(tx)
         return ReferralView(
             id=stored.id,
             area=stored.area,

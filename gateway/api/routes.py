@@ -35,7 +35,7 @@ class Routes(View):
 @router.get("/areas", response_model_exclude_none=True)
 def areas(caller: MayReadDirectory, room: Room) -> Areas:
     """The hub areas, and how far the roll-out is in each."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         rows = directory.areas(tx)
     return Areas(
         areas=[
@@ -50,7 +50,7 @@ def find(caller: MayReadDirectory, body: Json, room: Room) -> Routes:
     """Who would take each need, and why; nothing is stored or sent. She still has to agree to whoever it is."""
     asked = contract.check("route", body.document)
     facts = {name: asked[name] for name in ("area", "urgency", "council", "age", "children") if name in asked}
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         services = directory.look(tx)
     found = []
     for need in asked["needs"]:

@@ -103,7 +103,7 @@ def _view(room: PostRoom, tx: Tx, found: Webhook, secret: str | None = None) -> 
 
 
 def _show(room: PostRoom, found: Webhook, secret: str | None = None) -> WebhookView:
-    with room.store.begin() as tx:
+    with room.store.begin(hub=found.hub) as tx:
         return _view(room, tx, found, secret)
 
 
@@ -121,14 +121,14 @@ def create(caller: MayManageWebhooks, new: NewBody, room: Room, response: Respon
 @router.get("", response_model_exclude_none=True)
 def listing(caller: MayManageWebhooks, room: Room) -> Webhooks:
     """A hub's webhooks, and how each fares."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return Webhooks(webhooks=[_view(room, tx, found) for found in stored.all_of(tx, caller.hub)])
 
 
 @router.get("/{webhook}", response_model_exclude_none=True)
 def read(caller: MayManageWebhooks, webhook: str, room: Room) -> WebhookView:
     """One webhook, and how it fares."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         return _view(room, tx, stored.get(tx, webhook, hub=caller.hub))
 
 

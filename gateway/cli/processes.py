@@ -67,15 +67,18 @@ def _fit(loaded: Any) -> None:
     production.require(loaded, found)
 
 
-def migrate(to: Annotated[str, typer.Option(help="a revision")] = "head") -> None:
-    """Bring the tables of GATEWAY_DATABASE_URL up to date."""
+def migrate(
+    to: Annotated[str, typer.Option(help="a revision")] = "head",
+    login: Annotated[str | None, typer.Option(help="the role that the gateway's processes log in as")] = None,
+) -> None:
+    """Bring the tables of GATEWAY_DATABASE_URL up to date, as their owner; the processes should log in as another."""
     from .. import settings
     from ..store import schema
 
     loaded = settings.load()
     if loaded.database_url is None:
         raise Misconfigured("setting database_url: set GATEWAY_DATABASE_URL; the embedded default migrates by itself")
-    schema.upgrade(loaded.database, to)
+    schema.upgrade(loaded.database, to, login=login)
 
 
 def key() -> None:

@@ -26,8 +26,9 @@ def listing(me: Me, room: Room, after: Annotated[str | None, Query()] = None) ->
         before = cursor.read(after)
     except Problem:
         before = None
-    with room.store.begin() as tx:
-        found = cases.listing(tx, me.person.hub or "", before, PAGE + 1)
+    hub = me.person.hub or ""
+    with room.store.begin(hub=hub) as tx:
+        found = cases.listing(tx, hub, before, PAGE + 1)
     page = found[:PAGE]
     more = cursor.write(page[-1].created_at, page[-1].id) if len(found) > PAGE else None
     return render("cases.html", me=me, cases=page, next=more, sought=False)
@@ -45,7 +46,7 @@ def find(me: Me, room: Room, reference: Annotated[str, Form(max_length=200)]) ->
 def case(identifier: str, me: Me, room: Room) -> Response:
     """Where it stands, what happened, who looked; and the form to open it."""
     hub = me.person.hub or ""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=hub) as tx:
         found = cases.get(tx, identifier, hub=hub)
         return render(
             "case.html", me=me, case=found, sent=listings.of_referral(tx, identifier, hub=hub), purposes=PURPOSES,
@@ -78,8 +79,9 @@ def take(identifier: str, me: Me, room: Room) -> Response:
 @allowed(Role.HUB_MANAGER)
 def looks(me: Me, room: Room) -> Response:
     """Who opened the hub's referrals, for what."""
-    with room.store.begin() as tx:
-        return render("openings.html", me=me, looks=cases.looks(tx, me.person.hub or ""), purposes=PURPOSES)
+    hub = me.person.hub or ""
+    with room.store.begin(hub=hub) as tx:
+        return render("openings.html", me=me, looks=cases.looks(tx, hub), purposes=PURPOSES)
 
 
 def told(found: Opened) -> dict[str, Any]:

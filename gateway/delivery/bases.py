@@ -22,7 +22,7 @@ LONGEST = timedelta(days=7)
 def record(room: PostRoom, document: Mapping[str, Any], caller: Caller) -> Record:
     """Keep why something may be sent without her consent. Raises Forbidden, Invalid."""
     _allowed(room, caller, document["basis"])
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         if datetime.fromisoformat(document["ends_at"]) > tx.now() + LONGEST:
             expected = f"a time within {LONGEST.days} days from now: then ask her, or record it again"
             errors = [{"pointer": "/ends_at", "expected": expected}]
@@ -37,7 +37,7 @@ def approve(room: PostRoom, identifier: str, approval: Mapping[str, Any], caller
 
     Raises NotFound, Forbidden, Conflict.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = consents.lock(tx, identifier, hub=caller.hub)
         if found.basis is Basis.CONSENT:
             raise consents.unknown(identifier)

@@ -64,7 +64,7 @@ def carry_on(room: PostRoom, look: Look, agency: Agency) -> None:
 
 def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
     """Open the sheet of a task: audited, and only while she agrees. Raises NotFound, Conflict, ConsentMissing."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         task, agency, record = _task(room, tx, identifier, caller)
         allowed = _allowed(record, task, agency, record.read_at)
         if not isinstance(allowed, WhyNot):
@@ -120,7 +120,7 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
     Raises NotFound, Conflict, Invalid, ConsentMissing.
     """
     at = datetime.fromisoformat(document["at"])
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         task, agency, record = _task(room, tx, identifier, caller)
         if not task.created_at - SKEW <= at <= record.read_at + SKEW:
             raise Invalid("At /at: expected a time since the referral was made, and not in the future.")
@@ -154,7 +154,7 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
     status = sdk.Status(document["status"])
     reason = sdk.Reason(document["reason"]) if "reason" in document else None
     at = datetime.fromisoformat(document["at"]) if "at" in document else None
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         delivery = _own(tx, identifier, caller, lock=True)
         if delivery.state is State.TASK:
             return _not_given(tx, delivery, status, reason, caller), True

@@ -45,7 +45,7 @@ def change_consent(
 
     What she takes away is stopped or taken back at once. Raises NotFound, Changed, Conflict, Invalid.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         old = consents.lock(tx, identifier, hub=caller.hub)
         if old.version != based_on:
             raise Changed(
@@ -87,7 +87,7 @@ def withdraw_consent(
     *given*: who recorded it, how and when, if the hub says so; nobody has to wait for that.
     Returns the deliveries of referrals that rest on the consent, as they stand now. Raises NotFound.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         old = consents.lock(tx, identifier, hub=caller.hub)
         if old.withdrawn_at is None:
             _withdraw(room, tx, old, caller, part, given)
@@ -174,7 +174,7 @@ def change_contact(
     Every agency that has, or may have, what stood there is told, before anything else it waits for.
     The same Idempotency-Key again does nothing. Raises NotFound, KeyReused.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         hers = referrals.lock_hers(tx, identifier, hub=caller.hub)
         if not referrals.first_use(tx, caller.hub, key, body, identifier):
             return

@@ -14,7 +14,7 @@ def decide(room: PostRoom, delivery: str, number: int, caller: Caller, *, believ
 
     Another reference is not taken over: the one by which callbacks find the referral stays.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = deliveries.lock(tx, delivery)
         if found.hub != caller.hub:
             raise NotFound(f"there is no delivery {delivery}")

@@ -42,7 +42,7 @@ def send(
     The message, and its agency. The same *key* with the same *body* gives the first one again. Raises NotFound,
     Invalid, Conflict, AreaOff, ConsentMissing, KeyReused.
     """
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         stored = referrals.get(tx, identifier, hub=caller.hub)
         record = consents.get(tx, stored.consent, hub=caller.hub)  # before the deliveries, as everywhere
         about = _to(tx, stored.id, document["agency"])
@@ -101,7 +101,7 @@ def _answered(tx: Tx, referral: str, about: Delivery, asked: str | None) -> str 
 
 def read(room: PostRoom, identifier: str, caller: Caller) -> list[Opened]:
     """All that was said about a referral, oldest first. Opening it is audited. Raises NotFound."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         stored = referrals.get(tx, identifier, hub=caller.hub)
         sealed = messages.of_referral(tx, stored.id)
         if not sealed:

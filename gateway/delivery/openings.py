@@ -90,6 +90,7 @@ def _open(
     if why:
         log.warning("unusual opening", referral=identifier, hub=hub, count=len(lately))
         _tell(room, tx, person, Kind.UNUSUAL)
+    tx.only([hub])
     stored = referrals.sealed(tx, identifier)
     return Opened(identifier, hub, stored.open(tx.vault), consents.get(tx, stored.consent, hub=hub), now)
 
@@ -106,6 +107,7 @@ def find(room: PostRoom, person: Person, subject: str) -> list[Case]:
         before = cases.nth_find(tx, person, most)
         if before and before > tx.now() - MINUTE:
             raise TooMany(f"You may look up {most} references a minute. Wait a little.", MINUTE.total_seconds())
+        tx.only([_hub(person)])
         found = cases.of_subject(tx, _hub(person), subject.strip())
         audit.write(tx, person.actor, cases.FIND, person.name, found=len(found))
         return found
@@ -113,7 +115,7 @@ def find(room: PostRoom, person: Person, subject: str) -> list[Case]:
 
 def take(room: PostRoom, identifier: str, person: Person) -> None:
     """*person* takes the case on: from now on it is hers. Raises NotFound."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=_hub(person)) as tx:
         cases.get(tx, identifier, hub=_hub(person))
         audit.write(tx, person.actor, cases.TAKE, identifier)
 

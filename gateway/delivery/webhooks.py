@@ -25,6 +25,8 @@ def create(room: PostRoom, caller: Caller, url: str, types: Sequence[str]) -> tu
     """A webhook, and its secret, which is told this once. Raises Invalid, Conflict."""
     _require_outside(room, url)
     with room.store.begin() as tx:
+        events.place(tx)
+        tx.only([caller.hub])
         if len(webhooks.all_of(tx, caller.hub)) >= MOST:
             raise Conflict(f"a hub has {MOST} webhooks at most: remove one")
         return webhooks.create(tx, hub=caller.hub, url=url, types=types, by=caller.actor)
@@ -37,6 +39,8 @@ def change(
     if url is not None:
         _require_outside(room, url)
     with room.store.begin() as tx:
+        events.place(tx)
+        tx.only([caller.hub])
         found = webhooks.get(tx, identifier, hub=caller.hub)
         if url is not None or types is not None:
             kept = found.types if types is None else types
@@ -51,7 +55,7 @@ def change(
 
 def remove(room: PostRoom, caller: Caller, identifier: str) -> None:
     """Raises NotFound."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         found = webhooks.get(tx, identifier, hub=caller.hub)
         webhooks.remove(tx, found, by=caller.actor)
         _stop(tx, found)
@@ -59,7 +63,7 @@ def remove(room: PostRoom, caller: Caller, identifier: str) -> None:
 
 def rotate(room: PostRoom, caller: Caller, identifier: str) -> tuple[Webhook, str]:
     """A new secret, told this once; the one before signs along for a while. Raises NotFound."""
-    with room.store.begin() as tx:
+    with room.store.begin(hub=caller.hub) as tx:
         secret = webhooks.rotate(
             tx, webhooks.get(tx, identifier, hub=caller.hub), room.settings.webhooks.overlap, by=caller.actor
         )
@@ -74,6 +78,7 @@ def test(room: PostRoom, caller: Caller, identifier: str) -> str:
         event = events.write(tx, webhooks.TEST, hub=found.hub, webhook=found.id).fetchone()
         assert event is not None
         events.place(tx)
+        tx.only([caller.hub])
         [queued] = webhooks.queue(tx, found.id, found.hub, [{**event, "referral": None}])
         return queued
 

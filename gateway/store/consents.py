@@ -66,17 +66,19 @@ def save(tx: Tx, document: Mapping[str, Any], *, hub: str, key: str = "") -> str
     data_key, wrapped = tx.vault.new_key(identifier)
     sealed = data_key.seal(json.dumps(document).encode(), _where(identifier, 1))
     tx.put(
-        "WITH recorded AS ("
-        "  INSERT INTO consents (id, hub, subject_index, document, basis, recorded_with, look_at) "
-        "  VALUES (%(id)s, %(hub)s, %(subject)s, %(document)s, %(basis)s, %(with)s, %(look_at)s)), "
-        "keyed AS (INSERT INTO data_keys (record, wrapped) VALUES (%(id)s, %(key)s)) "
-        "INSERT INTO consent_versions (consent, version, kind, document) VALUES (%(id)s, 1, %(kind)s, %(document)s)",
+        "WITH keyed AS (INSERT INTO data_keys (record, of_hub, wrapped) VALUES (%(id)s, %(hub)s, %(key)s)) "
+        "INSERT INTO consents (id, hub, subject_index, document, basis, recorded_with, look_at) "
+        "VALUES (%(id)s, %(hub)s, %(subject)s, %(document)s, %(basis)s, %(with)s, %(look_at)s)",
         {
             "id": identifier, "hub": hub, "subject": tx.vault.blind("subject", f"{hub}:{document['subject']}"),
-            "key": wrapped, "document": sealed, "basis": basis, "with": key, "kind": Kind.GRANTED,
+            "key": wrapped, "document": sealed, "basis": basis, "with": key,
             "look_at": next_end(consent.parse(document), tx.now()),
         },
     )  # fmt: skip
+    tx.put(  # a statement of its own: by the row above the database sees whose it is
+        "INSERT INTO consent_versions (consent, version, kind, document) VALUES (%(id)s, 1, %(kind)s, %(document)s)",
+        {"id": identifier, "kind": Kind.GRANTED, "document": sealed},
+    )
     action = "consent.record" if basis is Basis.CONSENT else "lawful-basis.record"
     audit.write(tx, f"hub:{hub}", action, identifier, **({} if basis is Basis.CONSENT else {"basis": basis}))
     return identifier

@@ -11,6 +11,7 @@ from psycopg import pq
 from gateway.errors import Misconfigured
 
 from .session import plain_url
+from .walls import WORK
 
 KEYS = "public.data_keys"
 NOT_KEPT = ("public.sessions",)  # who was logged in then is not to be logged in again
@@ -27,15 +28,28 @@ def server(url: str) -> tuple[int, datetime]:
         raise Misconfigured("setting database_url: the database does not answer there") from None
 
 
+def require_whole(url: str) -> None:
+    """Raises Misconfigured where the role of *url* would leave out rows without a word: row-level security holds it."""
+    with psycopg.connect(plain_url(url), connect_timeout=10) as connection:
+        row = connection.execute(
+            "SELECT to_regrole(%(work)s) IS NULL OR rolbypassrls OR pg_has_role(to_regrole(%(work)s), 'USAGE') "
+            "FROM pg_roles WHERE rolname = current_user",
+            {"work": WORK},
+        ).fetchone()
+    if not (row and row[0]):
+        raise Misconfigured("setting database_url: this role does not see every row; back up as the tables' owner")
+
+
 def write_data(tools: Path, url: str, file: Path) -> None:
-    """Everything but the data keys. The role must see every row. Raises Misconfigured, as all of these."""
+    """Everything but the data keys. Raises Misconfigured, as all of these."""
     left_out = [f"--exclude-table-data={table}" for table in (KEYS, *NOT_KEPT)]
     _write(tools, url, file, *left_out)
 
 
 def write_keys(tools: Path, url: str, file: Path) -> None:
     """The wrapped data keys and nothing else. To be written after the data: a key too many does no harm."""
-    _write(tools, url, file, "--data-only", f"--table={KEYS}")
+    # as rows to insert: row-level security, which is there when they are put back, lets nothing be copied
+    _write(tools, url, file, "--data-only", f"--table={KEYS}", "--rows-per-insert=1000")
 
 
 def read(tools: Path, url: str, *files: Path) -> None:
@@ -47,6 +61,7 @@ def read(tools: Path, url: str, *files: Path) -> None:
             "--single-transaction",
             "--exit-on-error",
             "--no-owner",
+            "--enable-row-security",
             f"--dbname={_name(url)}",
             file,
         )
@@ -57,7 +72,15 @@ def _write(tools: Path, url: str, file: Path, *options: str) -> None:
     draft.unlink(missing_ok=True)
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        _run(tools / "pg_dump", url, "--format=custom", "--no-owner", f"--file={draft}", *options)
+        _run(
+            tools / "pg_dump",
+            url,
+            "--format=custom",
+            "--no-owner",
+            "--enable-row-security",
+            f"--file={draft}",
+            *options,
+        )
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)

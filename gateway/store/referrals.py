@@ -75,7 +75,7 @@ WITH new AS (
     SELECT id, hub, consent, subject, area, urgency, payload FROM new JOIN first ON first.referral = new.id
     RETURNING id, hub, created_at
 ), keyed AS (
-    INSERT INTO data_keys (record, wrapped) SELECT id, data_key FROM new JOIN first ON first.referral = new.id
+    INSERT INTO data_keys (record, of_hub, wrapped) SELECT id, hub, data_key FROM new JOIN first ON first.referral = new.id
 ), queued AS (
     INSERT INTO deliveries (id, referral, hub, agency, purpose, route, traceparent, kind, state, status, due_at)
     SELECT asked.id, taken.id, hub, agency, purpose, route, traceparent, 'referral', %(waiting)s, %(received)s, now()

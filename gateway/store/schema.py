@@ -7,6 +7,7 @@ import psycopg
 
 from gateway.errors import Misconfigured
 
+from . import walls
 from .session import plain_url
 
 LOCK = 7_203_001  # one migration at a time, whoever starts first
@@ -41,10 +42,23 @@ def require_current(url: str) -> None:
         )
 
 
-def upgrade(url: str, to: str = "head") -> None:
-    """Apply what is missing, up to revision *to*. Safe to run from several processes at once."""
-    if to != "head" or current(url) != head():
+def upgrade(url: str, to: str = "head", *, login: str | None = None) -> None:
+    """Apply what is missing, up to revision *to*, as the tables' owner. Safe to run from several processes at once.
+
+    *login*: the role that the gateway's processes log in as, if that is another; it may work with the tables from then on.
+    Raises Misconfigured when roles cannot be made.
+    """
+    if to != "head" or current(url) != head() or login:
+        prepare(url, login)
         _alembic("upgrade", url, to)
+
+
+def prepare(url: str, login: str | None = None) -> None:
+    """Make the roles that work with the tables, and let whoever connects, and *login*, be them. Raises Misconfigured."""
+    with psycopg.connect(plain_url(url), autocommit=True, connect_timeout=10) as connection:
+        walls.prepare(connection)
+        if login:
+            walls.prepare(connection, login)
 
 
 def downgrade(url: str, to: str) -> None:

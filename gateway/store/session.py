@@ -1,6 +1,6 @@
 """Connections and transactions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from gateway.errors import GatewayError, Malformed, Misconfigured
 from gateway.vault import Vault
+
+from .walls import NARROW, WORK
 
 Cursor = psycopg.Cursor[DictRow]
 Result = TypeVar("Result")
@@ -81,6 +83,10 @@ class Tx:
         self.connection.pipe.sync()
         return cursor.rowcount
 
+    def only(self, hubs: Collection[str]) -> None:
+        """From here on the transaction sees and changes what is *hubs'* and nothing else: the database sees to it."""
+        self.put(NARROW, {"hubs": list(hubs)})
+
     def now(self) -> datetime:
         """The database's clock, this instant: every process goes by the same one."""
         row = self.one("SELECT clock_timestamp() AS now")
@@ -100,7 +106,7 @@ class Store:
             connection_class=Connection, configure=Connection.stay_in_pipeline,
             # autocommit: BEGIN and COMMIT are sent below, with the statements; psycopg's own cost a round trip each
             kwargs={"row_factory": dict_row, "application_name": "referral-gateway", "autocommit": True,
-                    "connect_timeout": CONNECTING, "options": f"-c idle_in_transaction_session_timeout={SILENCE}s {PLANS}"},
+                    "connect_timeout": CONNECTING, "options": f"-c role={WORK} -c idle_in_transaction_session_timeout={SILENCE}s {PLANS}"},
             name="store",
         )  # fmt: skip
 
@@ -117,15 +123,19 @@ class Store:
         self._pool.close()
 
     @contextmanager
-    def begin(self) -> Iterator[Tx]:
+    def begin(self, *, hub: str | Collection[str] | None = None) -> Iterator[Tx]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
+        *hub*: for whom, if it is done for a hub or some of them; see Tx.only().
         Raises StoreUnavailable when there is no connection to be had. Errors of the database are
         raised without their texts, which quote values.
         """
         with self._connection() as connection:
             connection.execute("BEGIN")
-            yield Tx(connection, self.vault, self.kept)
+            tx = Tx(connection, self.vault, self.kept)
+            if hub is not None:
+                tx.only([hub] if isinstance(hub, str) else hub)
+            yield tx
             committed = connection.execute("COMMIT")
             connection.pipe.sync()
             if committed.statusmessage != "COMMIT":  # an error was swallowed inside the block

@@ -72,12 +72,11 @@ def _new_secret() -> str:
 
 
 def create(tx: Tx, *, hub: str, url: str, types: Sequence[str], by: str) -> tuple[Webhook, str]:
-    """A new one, and its secret, which is told this once. It is told what happens from now on."""
+    """A new one, and its secret, which is told this once. It is told what happens after the last event that has its place."""
     identifier, secret = ids.new("whe"), _new_secret()
     key, wrapped = tx.vault.new_key(identifier)
-    events.place(tx)
     row = tx.one(
-        "WITH keyed AS (INSERT INTO data_keys (record, wrapped) VALUES (%(id)s, %(key)s)) "
+        "WITH keyed AS (INSERT INTO data_keys (record, of_hub, wrapped) VALUES (%(id)s, %(hub)s, %(key)s)) "
         "INSERT INTO webhooks (id, hub, url, types, position, secret) VALUES (%(id)s, %(hub)s, %(url)s, "
         "  %(types)s, (SELECT coalesce(max(position), 0) FROM events), %(secret)s) RETURNING *, %(key)s::bytea AS data_key",
         {
@@ -166,8 +165,7 @@ def rotate(tx: Tx, webhook: Webhook, overlap: timedelta, *, by: str) -> str:
 
 
 def switch_on(tx: Tx, webhook: Webhook, *, by: str) -> None:
-    """It is told what happens from now on, and nothing of what happened while it was off."""
-    events.place(tx)
+    """It is told what happens after the last event that has its place, and nothing of what happened while it was off."""
     tx.put(
         "UPDATE webhooks SET disabled_at = NULL, disabled_code = NULL, failing_since = NULL, "
         "  position = (SELECT coalesce(max(position), 0) FROM events) WHERE id = %(id)s",

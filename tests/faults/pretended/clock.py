@@ -26,6 +26,10 @@ CREATE FUNCTION pretended.note() RETURNS trigger LANGUAGE plpgsql
 CREATE TRIGGER note AFTER UPDATE ON deliveries FOR EACH ROW
     WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION pretended.note();
 
+GRANT USAGE ON SCHEMA pretended TO gateway_work, gateway_hub;
+GRANT SELECT ON pretended.clock TO gateway_work, gateway_hub;
+GRANT SELECT, INSERT ON pretended.changes TO gateway_work, gateway_hub;
+
 -- What is there before anything happens; books that are numbered begin empty.
 CREATE SCHEMA first;
 DO $$ DECLARE name text; BEGIN

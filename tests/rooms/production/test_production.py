@@ -18,6 +18,7 @@ from gateway.store import people, server
 from gateway.store.session import Store
 from gateway.vault import generate
 from tests.rooms.console.visiting import HASH
+from tests.support import as_owner
 
 KEY = generate()
 OIDC = {
@@ -132,20 +133,29 @@ def test_a_key_from_beside_the_data_is_known_again(tmp_path: Path) -> None:
 
 def test_a_role_that_nothing_holds_is_told_from_others(store: Store) -> None:
     with store.begin() as tx:
+        assert server.all_powerful(tx)  # it works in a role that is held, and could leave it
+        as_owner(tx)
         tx.run("CREATE ROLE modest")
         tx.run("CREATE ROLE passed_by BYPASSRLS")
+        tx.run("SET LOCAL SESSION AUTHORIZATION passed_by")
         assert server.all_powerful(tx)
-        tx.run("SET LOCAL ROLE passed_by")
-        assert server.all_powerful(tx)
-        tx.run("SET LOCAL ROLE modest")
+        tx.run("SET LOCAL SESSION AUTHORIZATION modest")
         assert not server.all_powerful(tx)
-        tx.run("RESET ROLE")
+        tx.run("SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        as_owner(tx)
+        tx.run("ALTER TABLE audit OWNER TO modest")
+        tx.run("SET LOCAL SESSION AUTHORIZATION modest")
+        assert server.all_powerful(tx)
+        tx.run("SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        as_owner(tx)
+        tx.run("ALTER TABLE audit OWNER TO CURRENT_USER")
         tx.run("DROP ROLE modest, passed_by")
 
 
 def test_a_server_that_writes_values_into_its_log_is_found(store: Store) -> None:
     with store.begin() as tx:
         assert server.logs_values(tx) == []
+        as_owner(tx)
         tx.run("SET LOCAL log_parameter_max_length = -1")
         assert server.logs_values(tx) == []  # it logs no statements
         for setting, chosen in {

@@ -19,6 +19,7 @@ from gateway.notary import Checkpoint, Notary
 from gateway.store import audit, checkpoints
 from gateway.store.session import Store
 from gateway.vault import generate
+from tests.support import as_owner
 
 NOTARY = Notary(generate())
 Rows = list[dict[str, Any]]
@@ -28,6 +29,7 @@ Rows = list[dict[str, Any]]
 def store(store: Store) -> Store:
     """Without what setting up wrote."""
     with store.begin() as tx:
+        as_owner(tx)
         tx.run("SET LOCAL session_replication_role = replica")  # no triggers: in earnest nobody can
         tx.run("DELETE FROM audit")
     return store
@@ -135,8 +137,12 @@ def test_the_database_refuses_to_change_a_row(store: Store) -> None:
     with store.begin() as tx:
         audit.link(tx)
     for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit", "TRUNCATE audit"):
-        with pytest.raises(psycopg.Error), store.begin() as tx:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), store.begin() as tx:
             tx.run(statement)  # type: ignore[arg-type]
+        with store.begin() as tx:
+            as_owner(tx)
+            with pytest.raises(psycopg.errors.RaiseException, match="append-only"), tx.connection.transaction():
+                tx.run(statement)  # type: ignore[arg-type]
 
 
 def test_many_writers_make_one_chain(store: Store) -> None:
