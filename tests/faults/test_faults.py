@@ -42,9 +42,14 @@ HANDFUL = [
 ]
 
 
+PARTS = 3  # that processes of the tests can share
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.timeout(420)
-def test_processes_killed_anywhere_lose_and_double_nothing(house: House) -> None:
-    places = PLACES if house.postgres else [BY_NAME[name] for name in HANDFUL]
+def test_processes_killed_anywhere_lose_and_double_nothing(house: House, part: int) -> None:
+    everywhere = PLACES if house.postgres else [BY_NAME[name] for name in HANDFUL]
+    places = everywhere[part::PARTS]
     found = play(Scenario("killed", kills(places)), "a house", house)
     assert found.account.good, found.account.wrong
     assert found.faults >= len(places)
