@@ -66,7 +66,7 @@ def test_every_value_comes_out_in_both(told: tuple[dict[str, Any], str, PostRoom
 def test_who_got_which_fields_and_when(told: tuple[dict[str, Any], str, PostRoom]) -> None:
     held, page, room = told
     sent = {one["agency"]: one for one in held["referrals"][0]["deliveries"] if one["kind"] == "referral"}
-    [uncertain] = sent[HOUSING]["exchanges"]
+    uncertain = sent[HOUSING]["exchanges"][0]  # a slow machine has asked about it since
     assert (uncertain["outcome"], uncertain["kind"]) == ("uncertain", "send")
     assert "/person/name/given" in uncertain["fields"]
     assert not {"/health/mental_health", "/person/chi_number"} & set(uncertain["fields"])
