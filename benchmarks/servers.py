@@ -134,8 +134,8 @@ def running() -> Iterator[Bench]:
         with store.begin() as tx:
             key = callers.add_hub(tx, HUB.hub, by="bench")
             tx.run("SET LOCAL ROLE NONE")
+            tx.run("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO gateway_work")  # of what is compared with, too
             tx.run("CREATE TABLE one_row (id bigint GENERATED ALWAYS AS IDENTITY, document text)")
-            tx.run("GRANT SELECT, INSERT ON one_row TO gateway_work")
         yield Bench(server, folder, addresses, environment, plugins.load(settings.load()), store, key)
 
 
