@@ -40,7 +40,10 @@ def memory(root: int) -> float:
 def memories(bench: Bench) -> dict[str, float]:
     """MiB of the whole embedded default: supervisor, web process, delivery process, PostgreSQL."""
     folder, port = bench.folder / "up", free_port()
-    environment = {**os.environ, "GATEWAY_DATA_FOLDER": str(folder), "GATEWAY_PORT": str(port)}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("GATEWAY_DATABASE_URL", "GATEWAY_MASTER_KEY")
+    }
+    environment = {**inherited, "GATEWAY_DATA_FOLDER": str(folder), "GATEWAY_PORT": str(port)}
     with process(gateway("up"), environment) as running:
         assert wait_ready(f"http://127.0.0.1:{port}/readyz", 60), "the embedded default does not answer"
         time.sleep(4)

@@ -78,12 +78,12 @@ def kept_beside(settings: Settings) -> bool:
 
 def environment(settings: Settings) -> dict[str, str]:
     """What a child process needs to know, beside what it inherits."""
-    assert settings.audit_key is not None
+    audit_key = settings.audit_key  # a configured database may go without
     return {
         **os.environ,
         "GATEWAY_DATABASE_URL": settings.database,
         "GATEWAY_MASTER_KEYS": json.dumps(settings.masters),
-        "GATEWAY_AUDIT_KEY": settings.audit_key.get_secret_value(),
+        **({"GATEWAY_AUDIT_KEY": audit_key.get_secret_value()} if audit_key else {}),
         "GATEWAY_TOKENS__KEYS": json.dumps([key.get_secret_value() for key in settings.tokens.keys]),
         "GATEWAY_HOST": settings.host,
         "GATEWAY_PORT": str(settings.port),

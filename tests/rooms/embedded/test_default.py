@@ -14,6 +14,7 @@ import pytest
 
 from gateway.embedded import Postgres
 from gateway.embedded.supervisor import gateway, wait_ready
+from gateway.vault import generate
 
 
 @pytest.fixture
@@ -89,3 +90,11 @@ def test_a_port_that_is_taken_is_named(environment: dict[str, str]) -> None:
         done = run(environment, "up")
     assert done.returncode == 2
     assert f"{environment['GATEWAY_PORT']} is taken" in done.stderr.splitlines()[-1]
+
+
+def test_it_runs_on_a_configured_database_too(environment: dict[str, str], database: str) -> None:
+    """Its processes, that is; the database and the master key are ours to give, and the audit goes unsigned."""
+    configured = {**environment, "GATEWAY_DATABASE_URL": database, "GATEWAY_MASTER_KEY": generate()}
+    with started(configured) as (process, said):
+        assert process.poll() is None, said
+        assert not (Path(environment["GATEWAY_DATA_FOLDER"]) / "audit.key").exists()
