@@ -16,6 +16,7 @@ def claims(bench: Bench, waiting: int, agencies: int = 20) -> float:
     """Claims a second when *waiting* deliveries are due over *agencies*, one of which never answers."""
     bench.clear()
     with bench.store.begin() as tx:
+        tx.run("SET LOCAL ROLE NONE")  # as who may
         tx.run("SET LOCAL session_replication_role = replica")  # rows without their referrals
         tx.run(
             "INSERT INTO deliveries (id, referral, hub, agency, purpose, kind, state, status, due_at) "
