@@ -131,6 +131,7 @@ class Simulator:
         self.lock = threading.RLock()
         self.received: list[dict[str, Any]] = []
         self.cases: dict[tuple[str, str], Case] = {}  # (site, delivery key)
+        self._by_reference: dict[tuple[str, str], Case] = {}
         self.faults: list[dict[str, Any]] = []
         self._callbacks: queue.Queue[tuple[float, Case, Callable[[], Callback | None]] | None] = queue.Queue()
         self._stopping = threading.Event()
@@ -169,7 +170,7 @@ class Simulator:
                 known.times += 1
                 return known, False
             case = Case(site, reference, key, document, updated_at=now())
-            self.cases[site, key] = case
+            self.cases[site, key] = self._by_reference[site, reference] = case
             for step, status in enumerate(self.auto, start=1):
                 self._callbacks.put(
                     (time.monotonic() + step * self.auto_delay, case, partial(self._move, case, status))
@@ -178,10 +179,7 @@ class Simulator:
 
     def find(self, site: str, *, key: str | None = None, reference: str | None = None) -> Case | None:
         with self.lock:
-            for case in self.cases.values():
-                if case.site == site and (case.key == key if key else case.reference == reference):
-                    return case
-        return None
+            return self.cases.get((site, key)) if key else self._by_reference.get((site, reference or ""))
 
     def advance(self, case: Case, status: Status, reason: Reason | None = None) -> None:
         """Move *case* on and, if the simulator calls back, tell the gateway (from a thread of its own)."""
@@ -286,6 +284,7 @@ class Simulator:
                 case "DELETE", "/_simulator":
                     self.received.clear()
                     self.cases.clear()
+                    self._by_reference.clear()
                     self.faults.clear()
                 case _:
                     return Response.json(404, {"title": "see the documentation of gateway_sdk.simulator"})
