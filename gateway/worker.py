@@ -82,14 +82,15 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
 
     @app.task(name="attempt", shared=False)  # type: ignore[untyped-decorator]  # celery has no types
     def _attempt(bundle: list[tuple[str, str]]) -> None:
-        until = time.monotonic() + PATIENCE
-        for place, (identifier, token) in enumerate(bundle):
-            if time.monotonic() > until:  # the agency became slow: let other threads take the rest
-                for one in bundle[place:]:
-                    ring([(one[0], UUID(one[1]))])
-                return
-            _survive(attempt.run, room, identifier, UUID(token), doing="attempt")
+        until, left = time.monotonic() + PATIENCE, [(identifier, UUID(token)) for identifier, token in bundle]
+        carried_out = attempt.Round(room, left)
+        while left and time.monotonic() < until:
+            _survive(carried_out.run, *left.pop(0), doing="attempt")
             nudge.set()  # a place in its agency's window is free: the clock may look at once
+        _survive(carried_out.end, doing="attempt")
+        nudge.set()
+        for one in left:  # the agency became slow: let other threads take the rest
+            ring([one])
 
     ring = bell(app)
     app.steps["worker"].add(_clock(room, ring, nudge))

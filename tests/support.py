@@ -6,14 +6,18 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from gateway_housing import simulator as housing
 from gateway_nhs import simulator as nhs
 from gateway_sdk.simulator import Simulator
 from gateway_social_security import simulator as social_security
 
+from gateway.delivery import beginning
+from gateway.delivery.room import PostRoom
+from gateway.delivery.stages import Ask, Send
 from gateway.policy.places import Phase
-from gateway.store import directory
+from gateway.store import attempts, directory
 from gateway.store.session import Store, Tx
 from gateway.vault import Vault, generate
 
@@ -50,10 +54,7 @@ class Agencies:
 
     def forget(self) -> None:
         for simulator in self.simulators.values():
-            with simulator.lock:
-                simulator.received.clear()
-                simulator.cases.clear()
-                simulator.faults.clear()
+            simulator.forget()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Settings of a gateway for these agencies, with short pauses."""
@@ -90,6 +91,12 @@ def agencies_running(**options: Any) -> Iterator[Agencies]:
     finally:
         for simulator in running.values():
             simulator.stop()
+
+
+def begin(room: PostRoom, bell: tuple[str, UUID]) -> Send | Ask | None:
+    """A worker takes hold of the delivery of *bell*, and is slow from then on."""
+    [look] = attempts.look(room.store, [bell])
+    return beginning.begin(room, look) if look else None
 
 
 def as_owner(tx: Tx) -> None:

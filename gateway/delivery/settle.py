@@ -13,7 +13,7 @@ from gateway.policy.lifecycle import Move, State
 from gateway.policy.troubles import Phase
 from gateway.store import attempts, deliveries, health
 from gateway.store.contradictions import Source
-from gateway.store.deliveries import Attempt, Delivery
+from gateway.store.deliveries import Attempt, Delivery, Moving
 from gateway.store.referrals import SealedReferral
 from gateway.store.session import Tx
 from gateway.vault import DataKey
@@ -45,6 +45,50 @@ def told(agency: Agency, result: sdk.Outcome | sdk.Answer | Unmade) -> tuple[str
     return kind.__name__.lower(), codes.allowed(agency, result.code)
 
 
+@dataclass
+class Outcome:
+    """What came of sending a delivery, and not settled yet. *key*: of the referral that it carried, if it did.
+
+    The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
+    answer about that very delivery still counts; anything else is only noted.
+    """
+
+    room: PostRoom
+    sent: Delivery
+    agency: Agency
+    result: sdk.Outcome | Unmade
+    made: Attempt
+    key: DataKey | None
+    moving: Moving | None = None
+
+    @property
+    def simple(self) -> bool:
+        """Whether one statement settles it, if nothing happened meanwhile: the agency has the referral."""
+        fresh = self.sent.status is sdk.Status.RECEIVED and not self.sent.of
+        return isinstance(self.result, sdk.Delivered) and self.key is not None and fresh
+
+    def put(self, tx: Tx) -> Moving:
+        """Settle a simple one in *tx*, beside something else. It is *moving* once that is committed."""
+        assert isinstance(self.result, sdk.Delivered)
+        until = self.sent.updated_at + timedelta(seconds=self.made.seconds)
+        return deliveries.put_move(
+            tx, self.sent, Move.DELIVER, status=sdk.Status.SENT, reference=self.result.reference, key=self.key,
+            due_at=self.room.poll_at(self.agency, 0, self.sent.created_at, until), after_attempt=self.made,
+        )  # fmt: skip
+
+    def settle(self) -> None:
+        """Record it and move the delivery on, as far as that was not done beside something else."""
+        if self.simple and self.moving is None:
+            with self.room.store.single() as tx:
+                moving = self.put(tx)
+            self.moving = moving
+        if self.moving is None or self.moving.result() is None:
+            _move_on(self.room, self.sent, self.agency, self.result, self.made)
+        log.info(
+            "attempt", delivery=self.sent.id, agency=self.agency.name, outcome=self.made.outcome, code=self.made.code
+        )
+
+
 def outcome(
     room: PostRoom,
     sent: Delivery,
@@ -53,33 +97,12 @@ def outcome(
     seconds: float,
     referral: SealedReferral | None = None,
     places: Sequence[str] = (),
-) -> None:
-    """Record what an attempt came to and move the delivery on. *referral*, *places*: what it carried, if it did.
-
-    The token may have been lost meanwhile: the lease ended, and the delivery is doubted. A late
-    answer about that very delivery still counts; anything else is only noted.
-    """
+) -> Outcome:
+    """What a sending that took *seconds* came to, to be settled. *referral*, *places*: what it carried, if it did."""
     key = referral.key(room.store.vault) if referral and places else None
     fields = deliveries.seal_fields(key, sent, places) if key else None
     made = Attempt("send", *told(agency, result), seconds, sent.attempts, fields)
-    if not _simply_delivered(room, sent, agency, result, made, key):
-        _move_on(room, sent, agency, result, made)
-    log.info("attempt", delivery=sent.id, agency=agency.name, outcome=made.outcome, code=made.code)
-
-
-def _simply_delivered(
-    room: PostRoom, sent: Delivery, agency: Agency, result: object, made: Attempt, key: DataKey | None
-) -> bool:
-    """Settle the common case in one statement: it was delivered, and nothing happened meanwhile. False: not so."""
-    if not (isinstance(result, sdk.Delivered) and key and sent.status is sdk.Status.RECEIVED) or sent.of:
-        return False
-    with room.store.single() as tx:
-        due = room.poll_at(agency, 0, sent.created_at, sent.updated_at + timedelta(seconds=made.seconds))
-        moving = deliveries.put_move(
-            tx, sent, Move.DELIVER, status=sdk.Status.SENT, due_at=due,
-            reference=result.reference, key=key, after_attempt=made,
-        )  # fmt: skip
-    return moving.result() is not None
+    return Outcome(room, sent, agency, result, made, key)
 
 
 def _move_on(room: PostRoom, sent: Delivery, agency: Agency, result: sdk.Outcome | Unmade, made: Attempt) -> None:

@@ -1,6 +1,6 @@
 """Attempts: what one needs to see before the bytes leave, and what it notes afterwards, each in one round trip."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,13 +59,15 @@ WHERE deliveries.id = %(id)s AND token = %(token)s
 """
 
 
-def look(store: Store, identifier: str, token: UUID) -> Look | None:
-    """What there is to see for the holder of *token*, or None: another has the delivery, or had it."""
+def look(store: Store, bells: Sequence[tuple[str, UUID]]) -> list[Look | None]:
+    """What there is to see for the holder of each ``(id, token)``, or None: another has the delivery, or had it."""
     with store.single() as tx:
-        found = tx.put(LOOK, {"id": identifier, "token": token})
-    row = found.fetchone()  # it came with the end of the transaction; asked for before, it would cost a round trip more
-    if row is None:
-        return None
+        found = [tx.put(LOOK, {"id": identifier, "token": token}) for identifier, token in bells]
+    # the rows came with the end of the transaction; asked for before, they would cost a round trip more
+    return [_look(row) if row else None for row in (cursor.fetchone() for cursor in found)]
+
+
+def _look(row: Mapping[str, Any]) -> Look:
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
     referral = SealedReferral(row["referral"], row["consent"], row["data_key"], row["payload"])
     doing = health.of_row(row)

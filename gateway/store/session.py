@@ -143,7 +143,10 @@ class Store:
 
     @contextmanager
     def single(self) -> Iterator[Tx]:
-        """For one statement, which is a transaction of its own and costs one round trip. As begin() otherwise."""
+        """For one statement, which is a transaction of its own and costs one round trip; or for several that only read.
+
+        As begin() otherwise.
+        """
         with self._connection() as connection:
             yield Tx(connection, self.vault, self.kept)
             connection.pipe.sync()

@@ -56,10 +56,10 @@ class Exchange:
 
 class _Local(threading.local):
     exchange = Exchange(0.0, 0)
-    sessions: dict[bool, requests.Session]
+    adapters: dict[bool, HTTPAdapter]
 
     def __init__(self) -> None:
-        self.sessions = {}
+        self.adapters = {}
 
 
 _local = _Local()
@@ -197,26 +197,26 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self.pools
 
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if str(request.url).partition("://")[0] not in self.pools:
+            raise requests.exceptions.InvalidSchema
+        return super().send(request, *args, **kwargs)
+
 
 class _PublicAdapter(_Adapter):
     pools: ClassVar[dict[str, Any]] = {"https": _PublicPool}
 
 
-def _session(public_only: bool) -> requests.Session:
+def _adapter(public_only: bool) -> HTTPAdapter:
     """One for each thread: sharing one costs locks, and its connections would be used by turns.
 
-    Another for addresses chosen outside, so that they never ride on a connection that leads inside.
+    Another for addresses chosen outside, so that they never ride on a connection that leads inside. Without a session of
+    requests around it there are no cookies, no redirects, no proxies, netrc or certificate bundles from the environment.
     """
-    if public_only not in _local.sessions:
-        session = requests.Session()
-        session.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment
-        session.headers.clear()
-        adapter = (_PublicAdapter if public_only else _Adapter)(pool_connections=64, pool_maxsize=1, max_retries=0)
-        session.adapters.clear()
-        for scheme in adapter.pools:
-            session.mount(f"{scheme}://", adapter)
-        _local.sessions[public_only] = session
-    return _local.sessions[public_only]
+    if public_only not in _local.adapters:
+        kind = _PublicAdapter if public_only else _Adapter
+        _local.adapters[public_only] = kind(pool_connections=64, pool_maxsize=1, max_retries=0)
+    return _local.adapters[public_only]
 
 
 def exchange(target: Target, method: str, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
@@ -228,12 +228,15 @@ def exchange(target: Target, method: str, url: str, body: bytes, headers: Mappin
     except TimeoutError:
         raise NotSent("no_time_left") from None
     try:
-        request = requests.PreparedRequest()  # the session has nothing of its own to add
+        request = requests.PreparedRequest()
         request.prepare(method, url, {**OURS, **headers}, data=body or None)
-        response = _session(target.public_only).send(
-            request, timeout=timeout, allow_redirects=False, stream=True,
-            verify=str(target.ca_file) if target.ca_file else True, cert=certificate,
-        )  # fmt: skip
+        response = _adapter(target.public_only).send(
+            request,
+            timeout=timeout,
+            stream=True,
+            verify=str(target.ca_file) if target.ca_file else True,
+            cert=certificate,
+        )
         try:
             return _read(response, target)
         finally:

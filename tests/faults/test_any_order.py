@@ -122,6 +122,28 @@ class AnyOrder(RuleBasedStateMachine):
         if bell := self.bell(place):
             self.world.workers.answer(bell, weather, step, lambda: getattr(self, by)(bell))
 
+    @rule(place=places, weather=weather, step=st.sampled_from(STEPS), nth=st.integers(1, 3))
+    def a_worker_dies_over_several(self, place: int, weather: str, step: str, nth: int) -> None:
+        if bell := self.bell(place):
+            self.world.workers.answer(bell, weather, step, dies, self.same_agency(bell), nth)
+
+    @rule(
+        place=places, weather=weather, step=st.sampled_from(STEPS[:-1]), nth=st.integers(1, 3),
+        by=st.sampled_from(OVERTAKERS),
+    )  # fmt: skip
+    def a_worker_with_several_is_overtaken(self, place: int, weather: str, step: str, nth: int, by: str) -> None:
+        if bell := self.bell(place):
+            others = self.same_agency(bell)
+            overtaken = one_of([bell, *others], place + nth)
+            self.world.workers.answer(bell, weather, step, lambda: getattr(self, by)(overtaken), others, nth)
+
+    def same_agency(self, bell: Bell) -> list[Bell]:
+        """What else the broker has for its agency, as if it had come in one message."""
+        rows, bells = self.world.rows(), self.world.workers.bells
+        with_it = [one for one in bells if rows[one[0]].agency == rows[bell[0]].agency]
+        bells[:] = [one for one in bells if one not in with_it]
+        return list(dict.fromkeys(one for one in with_it if one != bell))
+
     def another_with_the_same_bell(self, bell: Bell) -> None:
         self.world.workers.answer(bell)
 

@@ -41,7 +41,7 @@ def test_one_trace_from_the_hub_to_the_agencies(walk: Gateway, collector: Collec
     walk.agencies[HOUSING].fail_next("unavailable")
     identifier = submit(walk, referral(walk.consent(consent())), **HUBS)
     deliveries = {each["agency"]: each["id"] for each in walk.settled(identifier)["deliveries"]}
-    spans = collector.wait(lambda spans: len(named(spans, "attempt")) == 4)
+    spans = collector.wait(lambda spans: len(named(spans, "attempt")) == 4 and len(named(spans, "accept")) == 1)
 
     [accept] = named(spans, "accept")
     assert accept.parent == SPAN

@@ -24,7 +24,7 @@ class Moving:
         self._cursor = cursor
 
     def result(self) -> Delivery | None:
-        """The delivery as it stands now, or None: it was not as it was said to be, and nothing was done.
+        """The delivery as it stands now, or None: something was not as it was said to be, and nothing was done.
 
         Asking costs a round trip, unless another result or the commit was waited for meanwhile.
         """
@@ -66,6 +66,8 @@ WITH agreed AS (
         SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s::bytea) AS taken) AS reference_of_another
     WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s
         AND (%(consent)s::text IS NULL OR EXISTS (SELECT FROM agreed))
+        AND (%(attempt)s = 0 OR NOT EXISTS (
+            SELECT FROM agency_health WHERE agency = %(agency)s AND paused_at IS NOT NULL))
         AND (%(seen)s::text IS NULL OR status = %(seen)s AND followers = 0 AND NOT EXISTS (
             SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
     RETURNING deliveries.*
@@ -104,7 +106,8 @@ def put_move(
 ) -> Moving:
     """Change the state of *delivery* as the lifecycle table says, with its audit row and, if the hub is told, its event.
 
-    Compare-and-swap on state and token. *hold_for* gives it a new token and a lease. *due_at*: see the module.
+    Compare-and-swap on state and token; nothing begins at an agency that is paused. *hold_for* gives it a new token and
+    a lease. *due_at*: see the module.
     *reference*: the agency's own, kept sealed under *key*, the referral's, which is looked up if it is not at hand.
     *deeds*: what else is done by moving it. *consent*: only while this version of this record is the present one,
     and held so until the transaction ends. *after_attempt*: note it as well, and only if nobody waits for what it

@@ -199,6 +199,12 @@ class Simulator:
             if all(said.id != known.id for known in case.messages):
                 case.messages.append(said)
 
+    def forget(self) -> None:
+        """Everything that was received, and every fault to come."""
+        with self.lock:
+            for kept in (self.received, self.cases, self._by_reference, self.faults):
+                kept.clear()
+
     def fail_next(self, name: str, times: int = 1, site: str | None = None) -> None:
         """Fail the next *times* business requests (to *site*, or any) with the fault called *name*."""
         with self.lock:
@@ -282,10 +288,7 @@ class Simulator:
                         return Response.json(404, {"title": "no such case"})
                     self.ask(case, wanted["text"])
                 case "DELETE", "/_simulator":
-                    self.received.clear()
-                    self.cases.clear()
-                    self._by_reference.clear()
-                    self.faults.clear()
+                    self.forget()
                 case _:
                     return Response.json(404, {"title": "see the documentation of gateway_sdk.simulator"})
         return Response.json(200, {})

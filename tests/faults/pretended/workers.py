@@ -14,10 +14,13 @@ import gateway_sdk as sdk
 
 from gateway.delivery import attempt, outbox, settle
 from gateway.delivery.room import PostRoom
+from gateway.delivery.stages import Parcel, Send
 from gateway.errors import MaybeSent, NotSent
+from gateway.plugins import Agency
 from gateway.policy.lifecycle import State
 from gateway.store import attempts, deliveries
 from gateway.store.deliveries import Delivery
+from gateway.store.session import Tx
 from gateway.wire import Target
 
 from .clock import Clock
@@ -65,7 +68,8 @@ class Workers:
         self.bells: list[Bell] = []  # on the broker; some may be stale
         self.known: Counter[tuple[str, str]] = Counter()  # (message, outcome) of exchanges whose worker lived to tell
         self._weather = "fine"
-        self._meanwhile: tuple[str, Callable[[], None]] | None = None
+        self._meanwhile: tuple[str, int, Callable[[], None]] | None = None
+        self._untold: tuple[str, str] | None = None  # (message, outcome) of the exchange that is being settled
         self._allowed: dict[str, bool] = {}
 
     def tick(self) -> None:
@@ -91,24 +95,43 @@ class Workers:
     def _ring(self, bundle: Sequence[Bell]) -> None:
         self.bells += sorted(bundle)
 
-    def answer(self, bell: Bell, weather: str = "fine", step: str = "", meanwhile: Callable[[], None] = dies) -> None:
-        """One worker answers *bell*; at *step*, if that is reached, something happens *meanwhile*: it dies, say."""
+    def answer(
+        self,
+        bell: Bell,
+        weather: str = "fine",
+        step: str = "",
+        meanwhile: Callable[[], None] = dies,
+        others: Sequence[Bell] = (),
+        nth: int = 1,
+    ) -> None:
+        """One worker answers *bell*, and *others* that came with it; at *step*, when it is reached for the *nth* time,
+        something happens *meanwhile*: it dies, say."""
         if step == "half settled":
             meanwhile = dies  # it holds locks: nothing else could go on
-        before, self._weather, self._meanwhile = (self._weather, self._meanwhile), weather, (step, meanwhile)
-        with suppress(Killed):
-            attempt.run(self.room, *bell)
-        self._weather, self._meanwhile = before
+        before = self._weather, self._meanwhile, self._untold
+        self._weather, self._meanwhile, self._untold = weather, (step, nth, meanwhile), None
+        bundle = [bell, *others]
+        try:
+            answering = attempt.Round(self.room, bundle)
+            for one in bundle:
+                answering.run(*one)
+            answering.end()
+        except Killed:
+            if self._untold:
+                self.known[self._untold] -= 1
+        self._weather, self._meanwhile, self._untold = before
 
     def _at(self, step: str) -> None:
         if self._meanwhile and self._meanwhile[0] == step:
-            _, happens = self._meanwhile
-            self._meanwhile = None
-            happens()
+            _, nth, happens = self._meanwhile
+            self._meanwhile = (step, nth - 1, happens) if nth > 1 else None
+            if nth == 1:
+                happens()
 
     def patches(self) -> ExitStack:
         """The gateway's own steps, with ours between them."""
-        look, begin, note = attempts.look, attempt.begin, attempts.note
+        look, begin, note, outcome = attempts.look, attempt.begin, attempts.note, settle.outcome
+        put, settle_it, answer = settle.Outcome.put, settle.Outcome.settle, settle.answer
 
         def looking(*args: Any) -> Any:
             found = look(*args)
@@ -117,7 +140,7 @@ class Workers:
 
         def beginning(*args: Any) -> Any:
             stage = begin(*args)
-            if isinstance(stage, attempt.Send) and isinstance(stage.content, attempt.Parcel):
+            if isinstance(stage, Send) and isinstance(stage.content, Parcel):
                 self._allowed[stage.delivery.id] = self.agreed(stage.delivery.id)
             return stage
 
@@ -126,10 +149,29 @@ class Workers:
             self._at("half settled")
             return noted
 
+        def coming_to(room: PostRoom, sent: Delivery, agency: Agency, result: object, *more: Any) -> Any:
+            self._tells(sent, result)
+            return outcome(room, sent, agency, result, *more)  # type: ignore[arg-type]
+
+        def putting(came_to: settle.Outcome, tx: Tx) -> Any:
+            moving = put(came_to, tx)
+            self._at("half settled")
+            return moving
+
+        def settling(came_to: settle.Outcome) -> None:
+            settle_it(came_to)
+            self._untold = None
+
+        def answering(room: PostRoom, asked: Delivery, agency: Agency, result: object, *more: Any) -> None:
+            self._tells(asked, result)
+            answer(room, asked, agency, result, *more)  # type: ignore[arg-type]
+            self._untold = None
+
         stack = ExitStack()
         replaced: list[tuple[Any, str, Any]] = [
             (attempts, "look", looking), (attempt, "begin", beginning), (attempts, "note", noting),
-            (settle, "outcome", self._settling(settle.outcome)), (settle, "answer", self._settling(settle.answer)),
+            (settle, "outcome", coming_to), (settle.Outcome, "put", putting), (settle.Outcome, "settle", settling),
+            (settle, "answer", answering),
             (attempt.wire, "send", self._send),
             (attempt, "time", SimpleNamespace(monotonic=self._monotonic)),
         ]  # fmt: skip
@@ -140,18 +182,12 @@ class Workers:
     def _monotonic(self) -> float:
         return self.clock.now.timestamp()
 
-    def _settling(self, settle_it: Callable[..., None]) -> Callable[..., None]:
-        def settling(room: PostRoom, sent: Any, agency: Any, result: object, *more: Any) -> None:
-            if isinstance(result, settle.Unmade):  # the wire never saw it
-                self.known[sent.id, "unmade"] += 1
-            try:
-                self._at("answered")
-                settle_it(room, sent, agency, result, *more)
-            except Killed:
-                self.known[sent.id, type(result).__name__.lower()] -= 1
-                raise
-
-        return settling
+    def _tells(self, delivery: Delivery, result: object) -> None:
+        """The exchange is over, and nothing is written down yet."""
+        if isinstance(result, settle.Unmade):  # the wire never saw it
+            self.known[delivery.id, "unmade"] += 1
+        self._untold = delivery.id, type(result).__name__.lower()
+        self._at("answered")
 
     def _check(self, path: str, of: str) -> None:
         """What must be so when the first byte leaves."""

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from gateway_sdk.simulator import Case
 
-from gateway.delivery import attempt, outbox, settle
+from gateway.delivery import beginning, outbox, settle
 from gateway.delivery.room import PostRoom
+from gateway.delivery.stages import Send
 from gateway.policy import contract
 from gateway.policy.places import Phase
 from gateway.store import audit, directory
@@ -19,7 +20,7 @@ from tests.rooms.api.conftest import Hub
 from tests.rooms.api.test_callbacks import post
 from tests.rooms.api.test_referrals import problem
 from tests.rooms.delivery.test_attempt import make_due, work
-from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, consent, referral
+from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, begin, consent, referral
 
 WORDS = "Xanthippe may be told on Monday."
 QUESTION = "Quillonia: has she a passport?"
@@ -186,14 +187,14 @@ def test_a_narrowing_between_the_look_and_the_sending_is_not_missed(
 ) -> None:
     thread = Thread(hub, room, HOUSING)
     taken = thread.say(HOUSING).json()
-    looked = attempt.messages.carried
+    looked = beginning.messages.carried
 
     def then_she_agrees_to_less(*args: Any) -> Any:
         found = looked(*args)
         narrow(thread)
         return found
 
-    monkeypatch.setattr(attempt.messages, "carried", then_she_agrees_to_less)
+    monkeypatch.setattr(beginning.messages, "carried", then_she_agrees_to_less)
     work(room)
     monkeypatch.undo()
     for _ in range(2):
@@ -209,12 +210,12 @@ def test_withdrawing_stops_what_was_not_said_and_follows_what_was(hub: Hub, room
     said = thread.say(HOUSING).json()["delivery"]
     rung: list[Any] = []
     outbox.tick(room, rung.extend)
-    stage = attempt.begin(room, *rung[0])  # it is on the wire
-    assert isinstance(stage, attempt.Send)
+    stage = begin(room, rung[0])  # it is on the wire
+    assert isinstance(stage, Send)
     waiting = thread.say(HOUSING, "And another thing.").json()["delivery"]
     hub.call("POST", f"/v1/consents/{thread.consent}/withdraw")
     assert thread.state(waiting) == ("withdrawn", "consent_withdrawn")
-    settle.outcome(room, stage.delivery, stage.agency, sdk.Delivered(), 0.1)
+    settle.outcome(room, stage.delivery, stage.agency, sdk.Delivered(), 0.1).settle()
     assert thread.state(said)[0] == "delivered"
     work(room)
     assert case(agencies, HOUSING).status is sdk.Status.WITHDRAWN

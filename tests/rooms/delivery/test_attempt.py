@@ -22,7 +22,7 @@ from gateway.store import audit, consents, deliveries, directory, listings
 from gateway.store.callers import Caller
 from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
-from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, as_owner, consent, referral
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, as_owner, begin, consent, referral
 
 HUB = Caller("glasgow-hub")
 
@@ -307,7 +307,7 @@ def begun(room: PostRoom, *agencies: str) -> tuple[str, Any]:
     agreed, _ = submit(room, *agencies)
     rung: list[tuple[str, UUID]] = []
     outbox.tick(room, rung.extend)
-    stage = attempt.begin(room, *rung[0])
+    stage = begin(room, rung[0])
     assert stage is not None
     return agreed, stage
 
@@ -356,15 +356,15 @@ def doubted(room: PostRoom) -> None:
 def test_a_late_answer_about_a_doubted_send_still_counts(room: PostRoom, late: sdk.Outcome, state: State) -> None:
     _, stage = begun(room, HOUSING)
     doubted(room)
-    settle.outcome(room, stage.delivery, stage.agency, late, 9.0)
+    settle.outcome(room, stage.delivery, stage.agency, late, 9.0).settle()
     with room.store.begin() as tx:
         assert deliveries.get(tx, stage.delivery.id).state is state
 
 
 def test_a_late_answer_about_a_settled_send_is_only_noted(room: PostRoom) -> None:
     _, stage = begun(room, HOUSING)
-    settle.outcome(room, stage.delivery, stage.agency, sdk.Delivered("ONE"), 0.1)
-    settle.outcome(room, stage.delivery, stage.agency, sdk.Refused("HTTP 422"), 9.0)
+    settle.outcome(room, stage.delivery, stage.agency, sdk.Delivered("ONE"), 0.1).settle()
+    settle.outcome(room, stage.delivery, stage.agency, sdk.Refused("HTTP 422"), 9.0).settle()
     with room.store.begin() as tx:
         found = deliveries.get(tx, stage.delivery.id)
         assert (found.state, deliveries.reference(tx, found)) == (State.DELIVERED, "ONE")
@@ -378,7 +378,7 @@ def test_consent_withdrawn_while_it_is_on_the_wire_is_followed_by_a_withdrawal(
     [delivery] = changes.withdraw_consent(room, agreed, HUB)
     assert (delivery.state, delivery.status) == (State.SENDING, Status.CANCELLATION_REQUESTED)
     result = attempt._exchange(room, stage, time.monotonic())
-    settle.outcome(room, stage.delivery, stage.agency, result, 0.1)  # type: ignore[arg-type]
+    settle.outcome(room, stage.delivery, stage.agency, result, 0.1).settle()  # type: ignore[arg-type]
     work(room, rounds=2)
     [case] = agencies[HEALTH].cases.values()
     assert (case.status, case.document) == (Status.WITHDRAWN, None)

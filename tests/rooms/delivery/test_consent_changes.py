@@ -15,6 +15,7 @@ from gateway_sdk import Status
 from gateway.delivery import attempt, changes, decisions, outbox, settle
 from gateway.delivery.changes import Part
 from gateway.delivery.room import PostRoom
+from gateway.delivery.stages import Send
 from gateway.errors import Changed, Conflict, Invalid
 from gateway.policy.changes import Kind
 from gateway.policy.lifecycle import State
@@ -22,7 +23,7 @@ from gateway.store import audit, consents, deliveries, events
 from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from tests.rooms.delivery.test_attempt import HUB, begun, doubted, make_due, of, submit, work
-from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, consent
+from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, begin, consent
 
 NEW_NUMBER = "07700 900777"
 SAFE = {
@@ -324,7 +325,7 @@ def test_a_contact_change_while_it_is_on_the_wire_is_followed_by_an_update(room:
     [update] = line(room, stage.delivery)
     assert (update.kind, update.state) == ("update", State.HELD)
     result = attempt._exchange(room, stage, time.monotonic())
-    settle.outcome(room, stage.delivery, stage.agency, result, 0.1, stage.content.referral)  # type: ignore[arg-type]
+    settle.outcome(room, stage.delivery, stage.agency, result, 0.1, stage.content.referral).settle()  # type: ignore[arg-type]
     assert OLD_NUMBER in holds(agencies, HEALTH)
     work(room, rounds=2)
     assert NEW_NUMBER in holds(agencies, HEALTH)
@@ -378,13 +379,13 @@ def test_a_later_update_waits_for_an_earlier_one_on_the_wire(room: PostRoom, age
     work(room)
     new_contact(room, identifier)
     [bell] = rung(room)
-    stage = attempt.begin(room, *bell)
-    assert isinstance(stage, attempt.Send)
+    stage = begin(room, bell)
+    assert isinstance(stage, Send)
     new_contact(room, identifier, {"through_hub": True}, key="c-2")
     new_contact(room, identifier, {}, key="c-3")
     assert [one.state for one in line(room, of(room, identifier)[HEALTH])] == [State.SENDING, State.HELD, State.HELD]
     assert not rung(room)
-    settle.outcome(room, stage.delivery, stage.agency, attempt._exchange(room, stage, time.monotonic()), 0.1)  # type: ignore[arg-type]
+    settle.outcome(room, stage.delivery, stage.agency, attempt._exchange(room, stage, time.monotonic()), 0.1).settle()  # type: ignore[arg-type]
     assert [one.state for one in line(room, of(room, identifier)[HEALTH])] == [
         State.DELIVERED,
         State.WAITING,
@@ -470,7 +471,7 @@ def test_what_was_abandoned_is_locked_in_the_order_of_everybody(room: PostRoom) 
     work(room)
     less(room, agreed)
     [bell] = rung(room)
-    assert attempt.begin(room, *bell) is not None  # the withdrawal is on the wire, and its worker dies
+    assert begin(room, bell) is not None  # the withdrawal is on the wire, and its worker dies
     first, follower = of(room, identifier)[HOUSING], of(room, identifier, "withdrawal")[HOUSING]
     with room.store.begin() as tx:
         tx.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE id = %(id)s", {"id": follower.id})

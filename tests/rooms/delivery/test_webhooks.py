@@ -26,7 +26,7 @@ from gateway.store.deliveries import Delivery
 from gateway.store.selections import Selection
 from tests.rooms.delivery.test_attempt import HUB, make_due, submit, work
 from tests.rooms.wire.hostile import Hostile, reply, serving
-from tests.support import HOUSING, Agencies
+from tests.support import HOUSING, Agencies, begin
 
 
 @dataclass
@@ -301,7 +301,7 @@ def test_a_worker_that_dies_while_telling_is_told_for_again(room: PostRoom, agen
     outbox.tidy(room)
     claimed: list[Any] = []
     outbox.claim(room, claimed.extend)
-    stages = [attempt.begin(room, *bell) for bell in claimed]
+    stages = [begin(room, bell) for bell in claimed]
     assert any(stage and stage.delivery.kind == "event" for stage in stages)
     with room.store.begin() as tx:
         tx.run("UPDATE deliveries SET due_at = clock_timestamp() WHERE kind = 'event'")
