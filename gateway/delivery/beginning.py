@@ -141,7 +141,7 @@ def _send(
     Locks are taken in everybody's order, her consent before any delivery: so what is *beside* it comes second.
     """
     granted = agreed if isinstance(agreed, Grant) else None
-    with room.store.begin() if beside else room.store.single() as tx:
+    with room.store.single() as tx:
         moving = deliveries.put_move(
             tx, look.delivery, verb, hold_for=room.settings.lease, consent=look.agreed,
             deeds=_deeds(look, granted, message) if granted else [],

@@ -33,11 +33,18 @@ def missing_needs(referral: Mapping[str, Any], agency: str, needs: Needs) -> tup
 def places(data: Mapping[str, Any], at: str = "") -> list[str]:
     """The places that *data* fills, as pointers, each once: what was given, without the values."""
     found: dict[str, None] = {}
-    for name, value in data.items():
-        for item in value if isinstance(value, list) else [value]:
-            place = f"{at}/{name}/*" if isinstance(value, list) else f"{at}/{name}"
-            found |= dict.fromkeys(places(item, place) if isinstance(item, Mapping) else [place])
+    _fill(data, at, found)
     return list(found)
+
+
+def _fill(data: Mapping[str, Any], at: str, found: dict[str, None]) -> None:
+    for name, value in data.items():
+        items, place = (value, f"{at}/{name}/*") if isinstance(value, list) else ((value,), f"{at}/{name}")
+        for item in items:
+            if isinstance(item, dict):
+                _fill(item, place, found)
+            else:
+                found[place] = None
 
 
 def _holds(data: Any, parts: list[str]) -> bool:

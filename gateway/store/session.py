@@ -143,12 +143,16 @@ class Store:
 
     @contextmanager
     def single(self) -> Iterator[Tx]:
-        """For one statement, which is a transaction of its own and costs one round trip; or for several that only read.
+        """For what is put without wanting a result before the end: one transaction, in one round trip. As begin() otherwise.
 
-        As begin() otherwise.
+        PostgreSQL takes the statements of a pipeline up to its sync for a transaction (its documentation, Pipeline Mode).
         """
         with self._connection() as connection:
-            yield Tx(connection, self.vault, self.kept)
+            try:
+                yield Tx(connection, self.vault, self.kept)
+            except BaseException:
+                connection.pgconn.finish()  # nothing of it is kept without the sync, which every gentler way sends
+                raise
             connection.pipe.sync()
 
     @contextmanager
