@@ -1,6 +1,8 @@
 """Several deliveries to one agency, carried out in a round: what came of one is settled with the beginning of the next."""
 
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 from uuid import UUID
@@ -206,3 +208,18 @@ def test_a_bell_that_is_stale_does_nothing(room: PostRoom, agencies: Agencies, t
     rounds.end()
     assert stand(room, bells) == [State.DELIVERED, State.DELIVERED, State.QUEUED]
     assert [case.times for case in agencies[HOUSING].cases.values()] == [1, 1]
+
+
+def test_a_consent_that_ends_after_the_look_has_ended(
+    room: PostRoom, agencies: Agencies, three: tuple[list[str], Bells], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bells = three
+    monkeypatch.setattr(attempt, "FRESH", 1e9)
+    rounds = attempt.Round(room, bells)
+    rounds.run(*bells[0])
+    years = SimpleNamespace(monotonic=lambda: time.monotonic() + 10 * 365 * 24 * 3600)
+    monkeypatch.setattr(attempt, "time", years)
+    rounds.run(*bells[1])
+    rounds.end()
+    assert stand(room, bells)[:2] == [State.DELIVERED, State.WITHDRAWN]
+    assert arrived(agencies) == [bells[0][0]]
