@@ -20,7 +20,7 @@ from .servers import Bench, process
 
 THREADS = 16
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
-DELIVERIES = int(os.environ.get("BENCH_DELIVERIES", "800"))
+DELIVERIES = int(os.environ.get("BENCH_DELIVERIES", "1600"))
 UVICORN = [sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "error"]
 HAND_WORKER = [
     sys.executable, "-m", "celery", "-A", "benchmarks.by_hand:tasks", "worker", "-P", "threads",

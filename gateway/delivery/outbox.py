@@ -67,11 +67,11 @@ def claim(room: PostRoom, ring: Bell, most: int = 200) -> int:
 def _bundles(room: PostRoom, claimed: Sequence[deliveries.Claimed]) -> list[list[tuple[str, UUID]]]:
     """One message for several, where a message costs more than it gives.
 
-    That is when more is in flight than there are threads, and the agency answers quickly: behind a slow call
+    That is when more is in flight than half of the threads, and the agency answers quickly: behind a slow call
     nothing shall wait that another thread could carry out.
     """
     in_flight = len(claimed) + sum({one.agency: one.held for one in claimed}.values())
-    size = max(1, min(BUNDLE, in_flight // room.settings.threads))
+    size = max(1, min(BUNDLE, 2 * in_flight // room.settings.threads))
     bundles: list[list[tuple[str, UUID]]] = []
     filling: dict[str, list[tuple[str, UUID]]] = {}
     for one in claimed:
