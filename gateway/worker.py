@@ -237,15 +237,19 @@ def _survive(work: Callable[..., int | None], *args: Any, doing: str = "tick") -
 
 
 class Discreet(Worker):  # type: ignore[misc]  # celery has no types
-    """Deaf to the signals at which Celery prints what its threads hold, or opens a debugger."""
+    """Deaf to the signals at which Celery prints what its threads hold, or opens a debugger.
+
+    Ctrl-C again, at which Celery cuts off what is in flight, is told to stop once more and nothing else.
+    """
 
     def install_platform_tweaks(self, worker: Any) -> None:
         super().install_platform_tweaks(worker)
         platforms.signals.ignore("SIGUSR1", "SIGUSR2")
+        platforms.signals["SIGINT"] = platforms.signals["SIGTERM"]
 
 
 def run(settings: Settings) -> None:
-    """Deliver until told to stop (SIGTERM): what is in flight is finished, nothing new is taken."""
+    """Deliver until told to stop (SIGTERM, SIGINT): what is in flight is finished, nothing new is taken."""
     signals.setup_logging.connect(lambda **_: logs.configure(settings.log_level), weak=False)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # about root: our messages are JSON, never pickle
     telemetry.start(settings.otlp_endpoint, "delivery")

@@ -4,16 +4,14 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from gateway import logs, vault
+from gateway import logs, stopping, vault
 from gateway.errors import Misconfigured
 from gateway.policy.places import Phase
 from gateway.policy.roles import Person, Role
@@ -42,6 +40,7 @@ def database(settings: Settings, *, tables: bool = True) -> Iterator[Settings]:
         yield settings
         return
     folder = settings.data_folder or default_folder()
+    stopping.begun.set()  # a server that is left half started would be left running
     with Postgres(folder) as postgres:
         if tables:
             schema.upgrade(postgres.url)
@@ -113,9 +112,10 @@ def first_start(settings: Settings) -> str | None:
 def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | None]]:
     """Everything, up and ready. Yields the complete settings, the supervisor, and a new admin's password.
 
-    Raises Misconfigured if it runs already, or does not become ready.
+    Raises Misconfigured if it runs already, or does not become ready. Told to stop meanwhile, it waits no longer.
     """
     with database(settings) as ready:
+        stopping.begun.set()  # what follows is to be shown, and to be stopped
         folder = ready.data_folder or default_folder()
         with _only_one(folder):
             _require_free(ready.host, ready.port)
@@ -124,7 +124,7 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Supervisor, str | No
             try:
                 supervisor.start("web", gateway("serve"), environment(ready))
                 supervisor.start("delivery", gateway("worker"), environment(ready))
-                if not wait_ready(f"http://{ready.host}:{ready.port}/readyz", 30):
+                if not wait_ready(f"http://{ready.host}:{ready.port}/readyz", 30) and not stopping.is_told():
                     raise Misconfigured(f"the web process does not answer on port {ready.port}: is the port taken?")
                 yield ready, supervisor, password
             finally:
@@ -153,14 +153,11 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def up(settings: Settings) -> None:
-    """Run everything until interrupted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    """Run everything until told to stop."""
     with running(settings) as (ready, _, password):
         print(f"Referral Gateway on http://{ready.host}:{ready.port}, status page at /console")
         if password:
             print(f"Log in as admin with this password, shown only now: {password}")
         print("Give a hub its API key with: gateway hubs add NAME. Stop with Ctrl-C.", flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("Stopping: what is in flight is finished first.", flush=True)
+        stopping.wait()
+        print("Stopping: what is in flight is finished first.", flush=True)

@@ -190,7 +190,7 @@ class Postgres:
             # A file, not a pipe: the server inherits it and would keep a pipe open for ever.
             done = subprocess.run(
                 command, stdin=nothing, stdout=output, stderr=subprocess.STDOUT, cwd="/", check=False, text=True,
-                env={**environment, "LC_ALL": "C.UTF-8"}, **identity,
+                env={**environment, "LC_ALL": "C.UTF-8"}, start_new_session=True, **identity,  # Ctrl-C reaches only us
             )  # fmt: skip
             output.seek(0)
             return subprocess.CompletedProcess(command, done.returncode, output.read())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from gateway import logs
+from gateway import logs, stopping
 
 log = logs.get()
 
@@ -102,9 +102,9 @@ def watch_lifeline() -> None:
 
 
 def wait_ready(url: str, patience: float) -> bool:
-    """Whether *url* answers 200 within *patience* seconds."""
+    """Whether *url* answers 200 within *patience* seconds, and before we are told to stop."""
     until = time.monotonic() + patience
-    while time.monotonic() < until:
+    while time.monotonic() < until and not stopping.is_told():
         try:
             with urlopen(url, timeout=2) as answer:
                 if answer.status == 200:

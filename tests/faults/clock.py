@@ -44,7 +44,7 @@ def step_by(seconds: float) -> None:
 
 if __name__ == "__main__":
     step_by(float(sys.argv[1]))
-    from gateway import cli
+    from gateway.__main__ import main
 
     sys.argv = ["gateway", *sys.argv[2:]]
-    cli.main()
+    main()

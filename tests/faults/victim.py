@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from gateway import cli
+from gateway.__main__ import main
 
 from . import crash
 
@@ -11,4 +11,4 @@ if __name__ == "__main__":
     place, nth, sign, *arguments = sys.argv[1:]
     crash.arm(crash.BY_NAME[place], int(nth), signal.Signals[sign])
     sys.argv = ["gateway", *arguments]
-    cli.main()
+    main()

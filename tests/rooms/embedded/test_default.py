@@ -1,6 +1,7 @@
 """``gateway up``, as a person meets it."""
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -83,6 +84,30 @@ def gone(environment: dict[str, str], patience: float = 20) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the web process outlives its supervisor")
+
+
+@pytest.mark.parametrize(
+    ("sign", "there"),
+    [(signal.SIGINT, "data/PG_VERSION"), (signal.SIGTERM, "socket/.s.PGSQL.5432")],
+    ids=["while it is made", "while it starts"],
+)
+def test_told_to_stop_at_its_first_start_it_leaves_no_server_and_keeps_no_password_to_itself(
+    environment: dict[str, str], sign: signal.Signals, there: str
+) -> None:
+    """The signal goes to all that share its terminal, as Ctrl-C does."""
+    server = Postgres(Path(environment["GATEWAY_DATA_FOLDER"]))
+    with subprocess.Popen(
+        gateway("up"), env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 30
+        while not (server.home / there).exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.killpg(process.pid, sign)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not server.running()
+    assert "this password, shown only now" in said
 
 
 def test_a_port_that_is_taken_is_named(environment: dict[str, str]) -> None:
