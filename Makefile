@@ -14,7 +14,7 @@ demo: $(READY)
 	@$(BIN)/python -m samples.demo $(ARGS)
 
 test: $(READY) check
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 # What reads the code rather than runs it.
 check: $(READY)

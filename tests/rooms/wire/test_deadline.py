@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.rooms.wire.hostile import Certificates, always, reply, serving
 
 POST = sdk.RestRequest("POST", "/referrals", json={"name": "x"}, idempotency_key="k")
 DEADLINE = 0.6  # seconds
-SLACK = 0.5
+SLACK = 2.0
 
 
 def target(url: str, **changes: Any) -> Target:
@@ -59,14 +60,15 @@ def test_what_each_fault_of_a_network_is_called(fault: Fault, pause: float, want
     """On a kept connection the same: one that died while nobody looked is no failed sending, and no hidden second one."""
     with serving(always(LONG)) as server, Proxy(("127.0.0.1", server.port)) as between:
         to = target(f"http://127.0.0.1:{between.port}")
+        patient = replace(to, deadline=20)  # where all is well, a busy machine must not make a timeout of it
         if not new:
-            assert outcome(POST, to) == 200
+            assert outcome(POST, patient) == 200
         before = len(server.requests)
         with between.being(fault, pause):
             time.sleep(0.05)  # a reset needs a moment
-            assert outcome(POST, to) == wanted
+            assert outcome(POST, to if wanted == (MaybeSent, "timeout") else patient) == wanted
         assert len(server.requests) - before <= 1
-        assert outcome(POST, to) == 200  # and nothing of it is left over
+        assert outcome(POST, patient) == 200  # and nothing of it is left over
 
 
 @contextmanager
