@@ -13,7 +13,7 @@ from gateway_nhs import simulator as nhs
 from gateway_sdk.simulator import Simulator
 from gateway_social_security import simulator as social_security
 
-from gateway.delivery import beginning
+from gateway.delivery import attempt, beginning
 from gateway.delivery.room import PostRoom
 from gateway.delivery.stages import Ask, Send
 from gateway.policy.places import Phase
@@ -91,6 +91,13 @@ def agencies_running(**options: Any) -> Iterator[Agencies]:
     finally:
         for simulator in running.values():
             simulator.stop()
+
+
+def carry_out(room: PostRoom, bell: tuple[str, UUID]) -> None:
+    """A worker answers *bell*, whose delivery came alone."""
+    alone = attempt.Round(room, [bell])
+    alone.run(*bell)
+    alone.end()
 
 
 def begin(room: PostRoom, bell: tuple[str, UUID]) -> Send | Ask | None:

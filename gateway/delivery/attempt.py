@@ -24,7 +24,7 @@ from .stages import Ask, Letter, Parcel, Send
 log = logs.get()
 
 AGAIN = 0.25  # seconds between two attempts to settle while the database is away
-FRESH = 0.25  # seconds for which a look at a delivery may be used: a pause of its agency holds from then on
+FRESH = 0.25  # seconds for which a look may be used: what it says of breaker and area is no older
 
 
 class Round:
@@ -94,13 +94,6 @@ class Round:
             settling = partial(settle.answer, self.room, stage.delivery, stage.agency, result, seconds)
             _insist(settling, self._until)
         self._looks.clear()  # the agency may be seen in another light
-
-
-def run(room: PostRoom, identifier: str, token: UUID) -> None:
-    """A round of one."""
-    alone = Round(room, [(identifier, token)])
-    alone.run(identifier, token)
-    alone.end()
 
 
 def _insist(settling: Callable[[], None], until: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import cli
-from gateway.delivery import attempt, changes, decisions
+from gateway.delivery import changes, decisions
 from gateway.delivery.room import PostRoom
 from gateway.errors import ConsentMissing
 from gateway.policy.lifecycle import State
@@ -16,7 +16,7 @@ from tests.rooms.delivery.test_attempt import HUB, of, submit, work
 from tests.rooms.delivery.test_breaker import rung
 from tests.rooms.delivery.test_replay import dead
 from tests.rooms.delivery.test_standing import changed, closed, today
-from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, carry_out
 
 
 def test_a_range_is_shown_asked_about_and_sent(gateway: Operator, room: PostRoom, agencies: Agencies) -> None:
@@ -102,7 +102,7 @@ def test_agencies_and_doctor_say_what_stops_whom_and_until_when(
     gateway.room = changed(closed(room, HOUSING, hours_except=["stat"]), SOCIAL_SECURITY, calls_a_minute=1)
     submit(room, SOCIAL_SECURITY)
     for bell in rung(gateway.room):
-        attempt.run(gateway.room, *bell)
+        carry_out(gateway.room, bell)
     rows = {row["agency"]: row for row in json.loads(gateway("agencies", "--json").stdout)}
     opens = f"{today() + timedelta(days=2):%a %-d %b %Y} 00:00"
     assert rows[HOUSING]["stands"] == f"closed until {opens}"

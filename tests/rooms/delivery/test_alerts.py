@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.delivery import alerts, attempt, decisions
+from gateway.delivery import alerts, decisions
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
 from gateway.policy.troubles import Kind, Phase
@@ -21,7 +21,7 @@ from tests.rooms.delivery.test_standing import changed, closed
 from tests.rooms.wire.hostile import Hostile, reply, serving
 from tests.rooms.wire.mailbox import receiving
 from tests.rooms.wire.test_alerts import box, posted
-from tests.support import HEALTH, HOUSING, REFERRAL, SOCIAL_SECURITY, Agencies
+from tests.support import HEALTH, HOUSING, REFERRAL, SOCIAL_SECURITY, Agencies, carry_out
 
 
 class Receiver:
@@ -73,7 +73,7 @@ def recovery(room: PostRoom, agencies: Agencies) -> None:
     make_due(room)
     probe_is_due(room)
     for bell in rung(room):
-        attempt.run(room, *bell)
+        carry_out(room, bell)
 
 
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_is_over(

@@ -22,7 +22,7 @@ from gateway.store import audit, consents, deliveries, directory, listings
 from gateway.store.callers import Caller
 from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
-from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, as_owner, begin, consent, referral
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, as_owner, begin, carry_out, consent, referral
 
 HUB = Caller("glasgow-hub")
 
@@ -42,7 +42,7 @@ def work(room: PostRoom, rounds: int = 1) -> int:
     for _ in range(rounds):
         outbox.tick(room, rung.extend)
         while rung:
-            attempt.run(room, *rung.pop(0))
+            carry_out(room, rung.pop(0))
     return len(rung)
 
 
@@ -163,7 +163,7 @@ def test_consent_is_asked_again_at_the_moment_of_sending(room: PostRoom, agencie
     with room.store.begin() as tx:  # as if withdrawn by a path that does not touch deliveries
         tx.run("UPDATE consents SET withdrawn_at = now() WHERE id = %(id)s", {"id": agreed})
     for bell in rung:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     stopped = of(room, identifier)[HOUSING]
     assert (stopped.state, stopped.code, stopped.attempts) == (State.WITHDRAWN, "consent_withdrawn", 0)
     assert not agencies[HOUSING].received
@@ -243,7 +243,7 @@ def test_a_token_serves_once(room: PostRoom, agencies: Agencies) -> None:
     rung: list[Any] = []
     outbox.tick(room, rung.extend)
     for bell in rung * 3:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     assert of(room, identifier)[HOUSING].attempts == 1
     assert next(iter(agencies[HOUSING].cases.values())).times == 1
 

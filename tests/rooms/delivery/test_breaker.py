@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from gateway.delivery import attempt, decisions, outbox
+from gateway.delivery import decisions, outbox
 from gateway.delivery.room import PostRoom
 from gateway.errors import NotFound
 from gateway.policy.lifecycle import State
 from gateway.store import health
 from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
-from tests.support import HEALTH, HOUSING, Agencies
+from tests.support import HEALTH, HOUSING, Agencies, carry_out
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -45,14 +45,14 @@ def test_an_outage_opens_it_one_probe_tries_and_a_success_closes_it(room: PostRo
     probe_is_due(room)
     [probe] = rung(room)
     assert rung(room) == []  # one probe, whoever looks again
-    attempt.run(room, *probe)
+    carry_out(room, probe)
     assert set(opened(room)) == {HOUSING}
     assert of(room, identifiers[0])[HOUSING].attempts <= calls + 1
     agencies[HOUSING].faults.clear()
     make_due(room)
     probe_is_due(room)
     for bell in rung(room):
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     assert opened(room) == {}
     for identifier in identifiers:
         until(room, identifier, HOUSING, State.DELIVERED)
@@ -66,7 +66,7 @@ def test_a_paused_agency_gets_nothing_not_even_what_was_claimed(room: PostRoom, 
     claimed = rung(room)
     decisions.pause(room, HOUSING, by="admin:a", reason="they asked us to")
     for bell in claimed:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     waits = of(room, identifier)[HOUSING]
     assert (waits.state, waits.attempts) == (State.WAITING, 0)
     _, second = submit(room, HOUSING)

@@ -23,7 +23,17 @@ from gateway.store import audit, consents, deliveries, events
 from gateway.store.contradictions import Source
 from gateway.store.deliveries import Delivery
 from tests.rooms.delivery.test_attempt import HUB, begun, doubted, make_due, of, submit, work
-from tests.support import ALL_CATEGORIES, HEALTH, HOUSING, PURPOSES, SOCIAL_SECURITY, Agencies, begin, consent
+from tests.support import (
+    ALL_CATEGORIES,
+    HEALTH,
+    HOUSING,
+    PURPOSES,
+    SOCIAL_SECURITY,
+    Agencies,
+    begin,
+    carry_out,
+    consent,
+)
 
 NEW_NUMBER = "07700 900777"
 SAFE = {
@@ -153,7 +163,7 @@ def test_a_narrowing_a_moment_after_the_look_is_not_missed(
 
     [bell] = rung(room)
     monkeypatch.setattr(attempt.attempts, "look", looked_and_then)
-    attempt.run(room, *bell)
+    carry_out(room, bell)
     assert not agencies[SOCIAL_SECURITY].received
     with room.store.begin() as tx:  # the lease of one that was left as it was
         tx.run("UPDATE deliveries SET due_at = now()")
@@ -236,7 +246,7 @@ def test_an_end_is_checked_at_the_instant_of_sending(room: PostRoom, agencies: A
     agreed, identifier = submit(room, HOUSING)
     [bell] = rung(room)
     soon_ended(room, agreed)
-    attempt.run(room, *bell)
+    carry_out(room, bell)
     assert (of(room, identifier)[HOUSING].state, of(room, identifier)[HOUSING].code) == (
         State.WITHDRAWN,
         "consent_expired",
@@ -310,7 +320,7 @@ def test_what_has_not_left_carries_the_new_contact_only(room: PostRoom, agencies
     bells = rung(room)  # claimed a moment ago
     new_contact(room, identifier)
     for bell in bells:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     assert not any(simulator.received for simulator in agencies.simulators.values())
     work(room, rounds=2)
     assert not of(room, identifier, "update")

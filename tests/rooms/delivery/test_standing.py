@@ -12,7 +12,7 @@ import pytest
 
 from gateway import reports, wire
 from gateway.api.views import delivery_view
-from gateway.delivery import attempt, decisions, outbox, standing
+from gateway.delivery import decisions, outbox, standing
 from gateway.delivery.room import PostRoom
 from gateway.policy.calls import Why
 from gateway.policy.hours import LONDON
@@ -21,7 +21,7 @@ from gateway.policy.routing import Service
 from gateway.store import directory, pace
 from tests.rooms.delivery.test_attempt import make_due, of, submit, until, work
 from tests.rooms.delivery.test_breaker import rung
-from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies
+from tests.support import HEALTH, HOUSING, SOCIAL_SECURITY, Agencies, carry_out
 
 
 def changed(room: PostRoom, agency: str, **settings: Any) -> PostRoom:
@@ -46,7 +46,7 @@ def test_a_closed_agency_gets_nothing_until_it_opens(room: PostRoom, agencies: A
     claimed = rung(room)
     shut = closed(room, HOUSING)
     for bell in claimed:  # claimed while it was open
-        attempt.run(shut, *bell)
+        carry_out(shut, bell)
     submit(room, HEALTH)
     make_due(room)
     work(shut)
@@ -69,7 +69,7 @@ def test_what_it_takes_round_the_clock_goes_all_the_same(room: PostRoom, agencie
     _, some_day = submit(room, HOUSING, urgency="routine")
     shut = closed(room, HOUSING, hours_except=["stat"])
     [bell] = rung(shut)
-    attempt.run(shut, *bell)
+    carry_out(shut, bell)
     assert of(room, tonight)[HOUSING].state is State.DELIVERED
     waits = of(room, some_day)[HOUSING]
     assert waits.state is State.WAITING
@@ -116,7 +116,7 @@ def test_a_stop_stops_retries_asks_and_polls_alike(
     if how == "paused":
         decisions.pause(room, SOCIAL_SECURITY, by="admin:a", reason="they asked us to")
     for bell in claimed:
-        attempt.run(stopped, *bell)
+        carry_out(stopped, bell)
     make_due(room)
     assert rung(stopped) == []
     assert len(agencies[SOCIAL_SECURITY].received) == before
@@ -168,7 +168,7 @@ def test_calls_a_minute_are_never_passed_whoever_claims(
             bells: list[tuple[str, UUID]] = []
             outbox.claim(slow, bells.extend)
             for bell in bells:
-                attempt.run(slow, *bell)
+                carry_out(slow, bell)
             time.sleep(0.01)
 
     threads = [threading.Thread(target=process) for _ in range(3)]
@@ -210,10 +210,10 @@ def test_a_bell_that_comes_when_its_lease_is_over_waits_for_the_next(room: PostR
     [bell] = rung(slow)
     with room.store.begin() as tx:
         tx.run("UPDATE deliveries SET due_at = now()")
-    attempt.run(slow, *bell)
+    carry_out(slow, bell)
     assert not agencies[HOUSING].received
     assert rung(slow) == [bell]
-    attempt.run(slow, *bell)
+    carry_out(slow, bell)
     assert len(agencies[HOUSING].cases) == 1
 
 
@@ -237,7 +237,7 @@ def test_the_hours_of_the_directory_hold_deliveries_until_it_opens(room: PostRoo
     _, identifier = submit(room, HOUSING)
     work(room)
     for bell in bells:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     assert not agencies[HOUSING].received
     for waits in (of(room, claimed_before)[HOUSING], of(room, identifier)[HOUSING]):
         assert (waits.state, waits.attempts) == (State.WAITING, 0)

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from gateway import doctor, metrics
-from gateway.delivery import alerts, attempt, changes, decisions, outbox, replay, webhooks
+from gateway.delivery import alerts, changes, decisions, outbox, replay, webhooks
 from gateway.delivery.room import PostRoom
 from gateway.errors import Conflict
 from gateway.policy import contract
@@ -26,7 +26,7 @@ from gateway.store.deliveries import Delivery
 from gateway.store.selections import Selection
 from tests.rooms.delivery.test_attempt import HUB, make_due, submit, work
 from tests.rooms.wire.hostile import Hostile, reply, serving
-from tests.support import HOUSING, Agencies, begin
+from tests.support import HOUSING, Agencies, begin, carry_out
 
 
 @dataclass
@@ -290,7 +290,7 @@ def test_what_waits_for_a_removed_webhook_ends(room: PostRoom, agencies: Agencie
     outbox.claim(room, claimed.extend)
     webhooks.remove(room, HUB, identifier)
     for bell in claimed:
-        attempt.run(room, *bell)
+        carry_out(room, bell)
     assert [delivery.state for delivery in settled(room)] == [State.WITHDRAWN]
     assert inbox.server.requests == []
 
