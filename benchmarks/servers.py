@@ -75,13 +75,17 @@ class Bench:
     store: Store
     key: str  # of the hub
 
-    def consents(self, count: int) -> list[str]:
-        """As many women, each with a consent of her own."""
+    def consents(self, count: int) -> dict[str, str]:
+        """As many women, each with a consent of her own: ``{subject: consent}``."""
+        subjects = [f"GLA-{number}" for number in range(count)]
         with self.store.begin() as tx:
-            return [consents.save(tx, consent(), hub=HUB.hub) for _ in range(count)]
+            return {one: consents.save(tx, consent(subject=one), hub=HUB.hub) for one in subjects}
 
     def bodies(self, count: int, agency: str = HOUSING) -> list[bytes]:
-        return [json.dumps(referral(agreed, agency)).encode() for agreed in self.consents(count)]
+        return [
+            json.dumps(referral(agreed, agency, subject=subject)).encode()
+            for subject, agreed in self.consents(count).items()
+        ]
 
     def fill(self, count: int, agency: str) -> None:
         """Accept *count* referrals to *agency*, to wait for a delivery process."""

@@ -40,6 +40,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     },
     "nhs": {"api_key": nhs.DEMO_API_KEY, "callback_token": nhs.demo_callback_token(HEALTH)},
 }
+SUBJECT = "GLA-7Q2M"
 AREAS = ["edinburgh-and-borders", "highland", "perth-and-kinross", "aberdeen", "dundee", "glasgow", "ayrshire"]
 
 
@@ -124,7 +125,7 @@ def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -
     now = datetime.now(UTC)
     chosen = recipients if recipients is not None else dict.fromkeys(PURPOSES, ALL_CATEGORIES)
     return {
-        "subject": "GLA-7Q2M",
+        "subject": SUBJECT,
         "given": {
             "at": (now - timedelta(hours=1)).isoformat(),
             "method": "spoken",
@@ -146,7 +147,7 @@ def consent(recipients: Mapping[str, list[str]] | None = None, **changes: Any) -
 
 
 REFERRAL: dict[str, Any] = {
-    "subject": "GLA-7Q2M",
+    "subject": SUBJECT,
     "area": "glasgow",
     "urgency": "stat",
     "referrer": {"service": "Women's hub, Glasgow", "worker": {"name": "Support worker 12", "phone": "0141 496 0000"}},

@@ -31,7 +31,8 @@ class Round:
     """Attempts at a *bundle* of deliveries of one agency, ``[(id, token), …]``, one after another.
 
     They are looked at together, and what came of one is settled in the commit that begins the next: a round trip for
-    each, instead of three. What one came to is settled before anything else is sent, and at the end().
+    each, instead of three. Not if both are about the same woman: who changes something about her locks several of her
+    deliveries, in another order perhaps. What one came to is settled before anything else is sent, and at the end().
     """
 
     def __init__(self, room: PostRoom, bundle: Sequence[tuple[str, UUID]]) -> None:
@@ -39,6 +40,7 @@ class Round:
         self._looked: float = 0.0  # of time.monotonic()
         self._looks: dict[tuple[str, UUID], Look | None] = {}
         self._unsettled: Outcome | None = None
+        self._woman: bytes | None = None  # whom that is about
         self._until = 0.0
 
     def run(self, identifier: str, token: UUID) -> None:
@@ -50,13 +52,14 @@ class Round:
         began = time.monotonic()
         look = self._look((identifier, token))
         try:
-            stage = begin(self.room, look, self._unsettled) if look else None
+            stage = begin(self.room, look, self._beside(look)) if look else None
         except Exception:
             self.end()
             raise
         self.end()
-        if stage is None:
+        if look is None or stage is None:
             return
+        self._woman = look.woman
         with trace.attempt(stage.delivery, began) as span:
             self._carry_out(stage, began, span)
 
@@ -73,6 +76,9 @@ class Round:
             self._looks = dict(zip(rest, attempts.look(self.room.store, rest), strict=True))
         look = self._looks.pop(bell)
         return look and replace(look, at=look.at + timedelta(seconds=time.monotonic() - self._looked))
+
+    def _beside(self, look: Look) -> Outcome | None:
+        return self._unsettled if look.woman != self._woman else None
 
     def _carry_out(self, stage: Send | Ask, began: float, span: telemetry.Span) -> None:
         started = time.monotonic()

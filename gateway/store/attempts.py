@@ -17,8 +17,8 @@ from .session import Store, Tx
 
 @dataclass(frozen=True)
 class Look:
-    """A held delivery, the referral it is about (if any), whether its area is *off*, and how its agency does, *at* the
-    database's time.
+    """A held delivery, the referral it is about (if any) and which *woman*, by her blind index; whether its area is *off*,
+    and how its agency does, *at* the database's time.
 
     Nothing is opened yet, and nothing is locked: each step that changes the delivery presents its token again,
     and the one that begins the sending makes sure that her consent was not changed meanwhile.
@@ -26,6 +26,7 @@ class Look:
 
     delivery: Delivery
     referral: SealedReferral
+    woman: bytes | None
     urgency: str
     health: Health
     area_off: bool
@@ -48,7 +49,7 @@ SELECT deliveries.*, referrals.consent, referral_key.wrapped AS data_key, referr
     consents.version AS c_version, consents.basis AS c_basis, consents.recorded_with AS c_recorded_with,
     consents.created_at AS c_created_at, consents.approved_at AS c_approved_at, consents.withdrawn_at AS c_withdrawn_at,
     clock_timestamp() AS c_read_at,
-    referrals.urgency, opened_at, probe_at, closed_at, paused_at,
+    referrals.subject_index, referrals.urgency, opened_at, probe_at, closed_at, paused_at,
     EXISTS (SELECT FROM areas WHERE name = referrals.area AND phase = 'planned') AS area_off
 FROM deliveries
     LEFT JOIN referrals ON referrals.id = deliveries.referral LEFT JOIN consents ON consents.id = referrals.consent
@@ -71,7 +72,8 @@ def _look(row: Mapping[str, Any]) -> Look:
     consent = {name[2:]: value for name, value in row.items() if name.startswith("c_")} | {"id": row["consent"]}
     referral = SealedReferral(row["referral"], row["consent"], row["data_key"], row["payload"])
     doing = health.of_row(row)
-    return Look(Delivery.of_row(row), referral, row["urgency"], doing, row["area_off"], row["c_read_at"], consent)
+    woman, urgency = row["subject_index"], row["urgency"]
+    return Look(Delivery.of_row(row), referral, woman, urgency, doing, row["area_off"], row["c_read_at"], consent)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,17 @@ from gateway_sdk import Status
 from gateway_sdk.simulator import Case, Incoming, Response, Simulator
 from gateway_social_security.simulator import SocialSecuritySimulator
 
-from tests.support import ALL_CATEGORIES, AREAS, CREDENTIALS, HOUSING, SOCIAL_SECURITY, Agencies, consent, referral
+from tests.support import (
+    ALL_CATEGORIES,
+    AREAS,
+    CREDENTIALS,
+    HOUSING,
+    SOCIAL_SECURITY,
+    SUBJECT,
+    Agencies,
+    consent,
+    referral,
+)
 
 from .plain import PlainSimulator
 
@@ -110,16 +120,16 @@ def install(folder: Path) -> None:
     (info / "entry_points.txt").write_text("[referral_gateway.adapters]\nplain = tests.faults.plain\n")
 
 
-def agreed() -> dict[str, Any]:
+def agreed(subject: str = SUBJECT) -> dict[str, Any]:
     """A consent record for all three."""
-    record = consent()
+    record = consent(subject=subject)
     shelter = {"recipients": [PLAIN], "purposes": ["housing"], "categories": ALL_CATEGORIES}
     return {**record, "permits": [*record["permits"], shelter]}
 
 
-def draft(consent_id: str, asked: tuple[str, ...], mark: str) -> dict[str, Any]:
+def draft(consent_id: str, asked: tuple[str, ...], mark: str, subject: str = SUBJECT) -> dict[str, Any]:
     """A referral to *asked*, told by its *mark*."""
-    whole = referral(consent_id, *ADAPTERS.keys() - {PLAIN})
+    whole = referral(consent_id, *ADAPTERS.keys() - {PLAIN}, subject=subject)
     plain = {"agency": PLAIN, "purpose": "housing"}
     whole["requests"] = [
         {**request, "ask": f"A safe place ({mark})."}

@@ -56,6 +56,8 @@ PLACES = [
     Place("send: written, before the reply", WORKER, "gateway.wire.transport:_Reader.readinto", "before"),
     Place("send: reply in the socket's buffer", WORKER, "gateway.wire.transport:_Reader.readinto", "after"),
     Place("send: reply read, before it is settled", WORKER, "gateway.delivery.attempt:_exchange", "after"),
+    Place("settle: about to, with the next one's beginning", WORKER, "gateway.delivery.attempt:Round._beside", "found",
+          needs="begin: message taken"),
     Place("settle: before the one statement", WORKER, "gateway.delivery.settle:Outcome.put", "before"),
     Place("settle: stated, before the commit", WORKER, "gateway.delivery.settle:Outcome.put", "after"),
     Place("settle: attempt noted, before the move", WORKER, "gateway.store.attempts:note", "after"),

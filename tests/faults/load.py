@@ -16,6 +16,7 @@ from tests.running import Gateway
 from .agencies import BENEFITS, COUNCIL, PLAIN, agreed, draft
 
 HUBS = 4
+WOMEN = 5  # who are referred again and again
 PAUSE = 0.4  # seconds between two referrals of a hub
 PATIENCE = 90.0  # seconds for which a hub tries
 ASKED = [(COUNCIL,), (BENEFITS,), (PLAIN,), (COUNCIL, BENEFITS, PLAIN)]
@@ -53,11 +54,12 @@ class Load:
     gateway: Gateway
     submitted: list[Submitted] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    _agreed: dict[str, str] = field(default_factory=dict)  # {woman: the consent that is hers}
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._numbers, self._shared = count(1), ""
+        self._numbers, self._agreed = count(1), {}
         self._threads = [threading.Thread(target=self._hub, daemon=True, name=f"hub {n}") for n in range(HUBS)]
         for thread in self._threads:
             thread.start()
@@ -83,10 +85,9 @@ class Load:
             if not self.gateway.agencies[agency].faults:
                 self.gateway.agencies[agency].fail_next(fault)
         withdraws = number % 6 == 0
-        consent = self._consent() if withdraws else self._shared or self._consent()
-        if not withdraws:
-            self._shared = consent
-        body = draft(consent, ASKED[number % len(ASKED)], mark)
+        woman = f"GLA-{number}" if withdraws else f"GLA-EVERY{number % WOMEN}"
+        consent = self._agreed.get(woman) or self._consent(woman)
+        body = draft(consent, ASKED[number % len(ASKED)], mark, woman)
         answer = self._insist("POST", "/v1/referrals", 202, json=body, headers={"Idempotency-Key": mark})
         taken = Submitted(mark, answer["id"], answer["deliveries"])
         self.submitted.append(taken)
@@ -95,8 +96,9 @@ class Load:
             self._insist("POST", f"/v1/consents/{consent}/withdraw", 200)
             taken.withdrawn = True
 
-    def _consent(self) -> str:
-        identifier: str = self._insist("POST", "/v1/consents", 201, json=agreed())["id"]
+    def _consent(self, woman: str) -> str:
+        identifier: str = self._insist("POST", "/v1/consents", 201, json=agreed(woman))["id"]
+        self._agreed[woman] = identifier
         return identifier
 
     def _insist(self, method: str, path: str, wanted: int, **more: Any) -> Any:

@@ -43,6 +43,7 @@ class Agreed:
 
     id: str
     ends_at: datetime
+    subject: str
     withdrawn: bool = False
 
 
@@ -102,10 +103,12 @@ class World:
 
     def agree(self, lasting: timedelta = MONTH) -> Agreed:
         ends_at = self.clock.now + lasting
-        record = consent({}, ends_at=ends_at.isoformat())
+        record = consent(
+            {}, ends_at=ends_at.isoformat(), subject=f"GLA-{len(self.consents) // 2}"
+        )  # some are hers, too
         record["permits"] = [{"recipients": NAMES, "purposes": ["housing"], "categories": ALL_CATEGORIES}]
         with self.store.begin() as tx:
-            agreed = Agreed(consents.save(tx, record, hub=HUB.hub), ends_at)
+            agreed = Agreed(consents.save(tx, record, hub=HUB.hub), ends_at, record["subject"])
         self.consents.append(agreed)
         return agreed
 
@@ -115,7 +118,7 @@ class World:
     def submit(self, *agencies: str, under: Agreed | None = None, dying: bool = False) -> Submitted:
         """A referral. *dying*: the web process dies when all is written and nothing is committed."""
         agreed = under or self.agree()
-        draft = referral(agreed.id)
+        draft = referral(agreed.id, subject=agreed.subject)
         draft["requests"] = [{"agency": agency, "purpose": "housing", "ask": "Help."} for agency in agencies]
         sent = Submitted(draft, f"key {len(self.submitted)}", agreed)
         self.submitted.append(sent)

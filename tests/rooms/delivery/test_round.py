@@ -1,5 +1,6 @@
 """Several deliveries to one agency, carried out in a round: what came of one is settled with the beginning of the next."""
 
+import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,22 +12,32 @@ import gateway_sdk as sdk
 import pytest
 from gateway_sdk import Status
 
+from gateway import intake
 from gateway.delivery import attempt, changes, decisions, outbox, settle
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
-from gateway.store import deliveries
+from gateway.store import consents, deliveries
 from gateway.store.session import Store, StoreUnavailable
-from tests.support import HOUSING, Agencies
+from tests.support import HOUSING, Agencies, consent, referral
 
-from .test_attempt import HUB, make_due, submit, work
+from .test_attempt import HUB, make_due, work
 
 Bells = list[tuple[str, UUID]]
 
 
+def submit(room: PostRoom, subject: str) -> str:
+    """A referral to the council. Returns the consent's id."""
+    with room.store.begin() as tx:
+        agreed = consents.save(tx, consent(subject=subject), hub=HUB.hub)
+    draft = referral(agreed, HOUSING, subject=subject)
+    intake.submit(room.store, room.agencies, draft, json.dumps(draft).encode(), f"key {agreed}", HUB)
+    return agreed
+
+
 @pytest.fixture
 def three(room: PostRoom, agencies: Agencies) -> tuple[list[str], Bells]:
-    """The consents of three referrals to the council, and what was rung for."""
-    agreed = [submit(room, HOUSING)[0] for _ in range(3)]
+    """The consents of three women's referrals to the council, and what was rung for."""
+    agreed = [submit(room, f"GLA-{number}") for number in range(3)]
     rung: Bells = []
     outbox.tick(room, rung.extend)
     assert len(rung) == 3
@@ -223,3 +234,27 @@ def test_a_consent_that_ends_after_the_look_has_ended(
     rounds.end()
     assert stand(room, bells)[:2] == [State.DELIVERED, State.WITHDRAWN]
     assert arrived(agencies) == [bells[0][0]]
+
+
+def test_two_about_the_same_woman_are_not_locked_together(
+    room: PostRoom, agencies: Agencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who changes how she can be reached locks both, in another order perhaps: one of the two would be thrown out."""
+    for subject in ("GLA-1", "GLA-1", "GLA-2"):
+        submit(room, subject)
+    bells: Bells = []
+    outbox.tick(room, bells.extend)
+    begin, beside = attempt.begin, []
+
+    def beginning(room: PostRoom, look: Any, other: settle.Outcome | None) -> Any:
+        beside.append(other and other.sent.id)
+        return begin(room, look, other)
+
+    monkeypatch.setattr(attempt, "begin", beginning)
+    in_turn = [(identifier, dict(bells)[identifier]) for identifier in in_order(room)]
+    rounds = attempt.Round(room, in_turn)
+    for bell in in_turn:
+        rounds.run(*bell)
+    rounds.end()
+    assert beside == [None, None, in_turn[1][0]]
+    assert stand(room, bells) == [State.DELIVERED] * 3
