@@ -59,7 +59,7 @@ class AnyOrder(RuleBasedStateMachine):
     def she_or_another_is_referred(self, place: int, asked: set[str], lasting: int, dying: bool) -> None:
         """The hub repeats itself when it got no answer, and otherwise for no reason."""
         if len(self.world.submitted) < 8:
-            under = one_of([*self.agreed(), None], place) or self.world.agree(timedelta(hours=lasting))
+            under = one_of([*self.agreed(), None, None], place) or self.world.agree(timedelta(hours=lasting))
             sent = self.world.submit(*sorted(asked), under=under, dying=dying)
         else:
             sent = one_of(self.world.submitted, place)
@@ -107,10 +107,10 @@ class AnyOrder(RuleBasedStateMachine):
             return None
         return bells[place % len(bells)] if again else bells.pop(place % len(bells))
 
-    @rule(place=places, again=st.booleans(), weather=weather)
-    def a_bell_is_answered(self, place: int, again: bool, weather: str) -> None:
+    @rule(place=places, again=st.booleans(), weather=weather, together=st.booleans())
+    def a_bell_is_answered(self, place: int, again: bool, weather: str, together: bool) -> None:
         if bell := self.bell(place, again):
-            self.world.workers.answer(bell, weather)
+            self.world.workers.answer(bell, weather, others=self.world.with_it(bell) if together else ())
 
     @rule(place=places, weather=weather, step=st.sampled_from(STEPS))
     def a_worker_dies(self, place: int, weather: str, step: str) -> None:
@@ -125,7 +125,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(place=places, weather=weather, step=st.sampled_from(STEPS), nth=st.integers(1, 3))
     def a_worker_dies_over_several(self, place: int, weather: str, step: str, nth: int) -> None:
         if bell := self.bell(place):
-            self.world.workers.answer(bell, weather, step, dies, self.same_agency(bell), nth)
+            self.world.workers.answer(bell, weather, step, dies, self.world.with_it(bell), nth)
 
     @rule(
         place=places, weather=weather, step=st.sampled_from(STEPS[:-1]), nth=st.integers(1, 3),
@@ -133,16 +133,9 @@ class AnyOrder(RuleBasedStateMachine):
     )  # fmt: skip
     def a_worker_with_several_is_overtaken(self, place: int, weather: str, step: str, nth: int, by: str) -> None:
         if bell := self.bell(place):
-            others = self.same_agency(bell)
+            others = self.world.with_it(bell)
             overtaken = one_of([bell, *others], place + nth)
             self.world.workers.answer(bell, weather, step, lambda: getattr(self, by)(overtaken), others, nth)
-
-    def same_agency(self, bell: Bell) -> list[Bell]:
-        """What else the broker has for its agency, as if it had come in one message."""
-        rows, bells = self.world.rows(), self.world.workers.bells
-        with_it = [one for one in bells if rows[one[0]].agency == rows[bell[0]].agency]
-        bells[:] = [one for one in bells if one not in with_it]
-        return list(dict.fromkeys(one for one in with_it if one != bell))
 
     def another_with_the_same_bell(self, bell: Bell) -> None:
         self.world.workers.answer(bell)

@@ -224,9 +224,17 @@ class World:
         self.workers.tick()
         return self.workers.bells.pop()
 
+    def with_it(self, bell: Bell) -> list[Bell]:
+        """What else the broker has for the agency of *bell*, as if it had come in one message."""
+        rows, bells = self.rows(), self.workers.bells
+        found = [one for one in bells if rows[one[0]].agency == rows[bell[0]].agency]
+        bells[:] = [one for one in bells if one not in found]
+        return [one for one in dict.fromkeys(found) if one != bell]
+
     def answer_all(self, weather: str = "fine") -> None:
         while self.workers.bells:
-            self.workers.answer(self.workers.bells.pop(0), weather)
+            first = self.workers.bells.pop(0)
+            self.workers.answer(first, weather, others=self.with_it(first))
 
     def calm_down(self) -> None:
         """From now on nothing goes wrong: agencies answer, workers live. It ends when all is settled, or after a day."""
