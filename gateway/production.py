@@ -5,8 +5,10 @@ All of it is told at once, each with what to do, so that nobody mends one thing 
 
 import base64
 import binascii
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .errors import Misconfigured
 from .settings import Settings
@@ -20,11 +22,13 @@ class Found:
 
     *kept_beside*: a master key is the one that the embedded default made beside its data. *first_password*: somebody's
     password is still the one that the first start printed. *all_powerful*: the role of the database is held by no rule of it.
+    *plain_database*: the line to the database can be read on the way, or led to another server.
     """
 
     kept_beside: bool = False
     first_password: bool = False
     all_powerful: bool = False
+    plain_database: bool = False
 
 
 def require(settings: Settings, found: Found) -> None:
@@ -36,7 +40,13 @@ def require(settings: Settings, found: Found) -> None:
 
 def refusals(settings: Settings, found: Found) -> list[str]:
     """What production would refuse, each in a sentence that names the setting and what to do; none: it is fit for it."""
-    return [*_keys(settings, found), *_servers(settings, found), *_lines(settings), *_people(settings, found)]
+    return [
+        *_keys(settings, found),
+        *_servers(settings, found),
+        *_lines(settings, found),
+        *_links(settings),
+        *_people(settings, found),
+    ]
 
 
 def _keys(settings: Settings, found: Found) -> Iterator[str]:
@@ -68,8 +78,24 @@ def _servers(settings: Settings, found: Found) -> Iterator[str]:
         yield "webhooks.allow_private: lets a hub's webhook lead inside this network; take it away"
 
 
-def _lines(settings: Settings) -> Iterator[str]:
-    """Lines that anybody on the way can read."""
+def _lines(settings: Settings, found: Found) -> Iterator[str]:
+    """Lines to our own servers that leave the machine, where anybody on the way can read them."""
+    if found.plain_database:
+        yield "database_url: can be read on the way; add sslmode=verify-full, and sslrootcert=FILE with whom to trust"
+    if not settings.in_one_process and any(map(_plain_broker, settings.broker.split(";"))):
+        yield "broker_url: can be read on the way; give an address with amqps"
+    if any(urlsplit(address).query for address in settings.broker.split(";")):
+        yield "broker_url: what follows the ? can undo the proof of who answers; take it away"
+    mail = settings.alerts.mail
+    if mail and mail.security == "none" and not on_this_machine(mail.host):
+        yield "alerts.mail.security: mail can be read on the way; say starttls or tls"
+    collector = urlsplit(settings.otlp_endpoint or "")
+    if collector.scheme == "http" and not on_this_machine(collector.hostname):
+        yield "otlp_endpoint: http can be read on the way; give an address with https"
+
+
+def _links(settings: Settings) -> Iterator[str]:
+    """Addresses of others, and ours for them, at which anybody on the way can read along."""
     oidc, alerts = settings.people.oidc, settings.alerts.webhook
     addresses = {f"agencies.{name}.base_url": chosen.base_url for name, chosen in settings.agencies.items()}
     if oidc:
@@ -83,6 +109,22 @@ def _lines(settings: Settings) -> Iterator[str]:
         yield "public_url: hubs must reach the gateway by https; give that address, and put TLS in front"
     if not settings.secure_cookies:
         yield "secure_cookies: sessions of the console could be read on the way; say true"
+
+
+def _plain_broker(address: str) -> bool:
+    """Whether a broker at *address*, one of those that may be given, is reached in plain."""
+    parts = urlsplit(address)
+    return parts.scheme != "amqps" and not on_this_machine(parts.hostname)
+
+
+def on_this_machine(host: str | None) -> bool:
+    """Whether nobody is on the way to *host*. Of names only one is believed: who answers for others may lie."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _people(settings: Settings, found: Found) -> Iterator[str]:

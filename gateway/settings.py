@@ -296,6 +296,7 @@ class Settings(BaseSettings):
     mode: Literal["trial", "production"] = "trial"  # production: what is for trying out stops the start
     database_url: Secret | None = None  # none: the embedded default starts a private PostgreSQL
     broker_url: Secret = SecretStr("memory://")  # the doorbell; memory is enough inside one delivery process
+    broker_ca_file: Path | None = None  # a private certificate authority, of amqps
     broker_queue: str = "deliveries"  # so that several gateways can share a broker
     master_key: Secret | None = None  # base64 of 32 bytes; wraps every data key; the same as master_keys: {1: ...}
     master_keys: dict[MasterVersion, Secret] = {}  # several, by version; the highest wraps what is new

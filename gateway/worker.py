@@ -5,11 +5,13 @@ delays is repaired from the rows, so that ``memory://`` is enough inside one pro
 """
 
 import json
+import ssl
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import celery
@@ -75,6 +77,7 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
         broker_heartbeat=HEARTBEAT,
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0},  # by a new connection; the rows do the rest
         broker_transport=None if durable else f"{__name__}:Doorbell",
+        broker_use_ssl=_proof(settings),
         broker_transport_options=AMQP if durable else {"polling_interval": 0.02},
     )
 
@@ -98,6 +101,15 @@ def build(settings: Settings, room: PostRoom) -> celery.Celery:
     app.steps["worker"].add(_beside(room, "alerts", TELL, alerts.send_due))
     app.steps["worker"].add(_beside(room, "retention", RETAIN, retention.clock))
     return app
+
+
+def _proof(settings: Settings) -> dict[str, Any] | None:
+    """How a broker by TLS proves who it is; none: it is reached in plain. By itself kombu takes any name's certificate."""
+    parts = urlsplit(settings.broker)
+    if parts.scheme != "amqps":
+        return None
+    authority = str(settings.broker_ca_file) if settings.broker_ca_file else None  # none: the machine's
+    return {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": authority, "server_hostname": parts.hostname}
 
 
 class Doorbell(memory.Transport):  # type: ignore[misc]  # kombu has no types

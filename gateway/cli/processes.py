@@ -56,10 +56,12 @@ def _production() -> Any:
 def _fit(loaded: Any) -> None:
     """Raises Misconfigured where *loaded* settings are for production and something in them, or in the database, is not."""
     from .. import production, vault
-    from ..store import schema
+    from ..store import schema, server
     from ..store.session import Store
 
     found = production.Found()
+    if loaded.mode == "production" and loaded.database_url:
+        found = production.Found(plain_database=server.plain(loaded.database))  # needs no key, as what follows does
     if loaded.mode == "production" and loaded.database_url and loaded.masters:
         schema.require_current(loaded.database)
         with closing(Store(loaded.database, vault.of(loaded), 2).open()) as store, store.begin() as tx:

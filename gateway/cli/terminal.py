@@ -61,7 +61,12 @@ def found(tx: "Tx", settings: "Settings") -> "Found":
     from .. import embedded, production
     from ..store import people, server
 
-    return production.Found(embedded.kept_beside(settings), people.first_password(tx), server.all_powerful(tx))
+    return production.Found(
+        kept_beside=embedded.kept_beside(settings),
+        first_password=people.first_password(tx),
+        all_powerful=server.all_powerful(tx),
+        plain_database=bool(settings.database_url) and server.plain(settings.database),
+    )
 
 
 def plain(value: Any) -> Any:

@@ -1,9 +1,31 @@
-"""What the database server says of itself: what our role may do, and what it writes into its own log."""
+"""What the database server says of itself: what our role may do, and what it writes into its own log; how it is reached."""
 
-from .session import Tx
+from itertools import zip_longest
+
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from gateway.production import on_this_machine
+
+from .session import Tx, plain_url
 
 SPEAKING = {"log_statement": "none", "log_min_duration_statement": "-1", "log_min_duration_sample": "-1"}
 """Settings that log statements, and their values at which none is logged."""
+
+
+def plain(url: str) -> bool:
+    """Whether a line to *url* can be read on the way, or led to another server; what the environment adds is looked at too.
+
+    sslmode=require asks for no proof of who answers, verify-ca for none of the name.
+    """
+    defaults = {option.keyword.decode(): option.val.decode() for option in pq.Conninfo.get_defaults() if option.val}
+    given = {**defaults, **{name: str(value) for name, value in conninfo_to_dict(plain_url(url)).items()}}
+    if given["sslmode"] == "verify-full":
+        return False
+    pairs = zip_longest(given.get("hostaddr", "").split(","), given.get("host", "").split(","))
+    hosts = [address or host or "/" for address, host in pairs]  # neither: a unix socket
+    # unless a file of services, which is not read here, says more
+    return "service" in given or not all(host[0] in "/@" or on_this_machine(host) for host in hosts)
 
 
 def all_powerful(tx: Tx) -> bool:

@@ -25,6 +25,7 @@ OIDC = {
     "issuer": "https://login.hub.example", "client_id": "a", "groups": {},
     "redirect_uri": "https://gateway.example/console/provider/callback",
 }  # fmt: skip
+MAIL = {"host": "mail.example", "sender": "gateway@hub.example", "to": ["a@hub.example"]}
 AGENCY = {"adapter": "housing", "base_url": "https://housing.example", "areas": ["glasgow"]}
 FIT: dict[str, Any] = {
     "mode": "production",
@@ -34,7 +35,8 @@ FIT: dict[str, Any] = {
     "public_url": "https://gateway.example",
     "secure_cookies": True,
     "agencies": {"council": AGENCY, "refuge": {"adapter": "by-hand", "areas": ["glasgow"]}},
-    "alerts": {"webhook": "https://pager.example"},
+    "alerts": {"webhook": "https://pager.example", "mail": MAIL},
+    "otlp_endpoint": "https://collector.example",
     "people": {"oidc": OIDC},
 }
 UNFIT: dict[str, tuple[dict[str, Any], Found]] = {
@@ -45,6 +47,12 @@ UNFIT: dict[str, tuple[dict[str, Any], Found]] = {
     "database_url: the embedded default": ({"database_url": None}, Found()),
     "database_url: its role": ({}, Found(all_powerful=True)),
     "broker_url: memory": ({"broker_url": "memory://"}, Found()),
+    "database_url: can be read": ({}, Found(plain_database=True)),
+    "broker_url: can be read": ({"broker_url": "amqp://gateway:secret@broker.example//"}, Found()),
+    "broker_url: can be": ({"broker_url": "amqps://broker.example//;amqp://other.example//"}, Found()),
+    "broker_url: what follows": ({"broker_url": "amqps://broker.example//?ssl=1"}, Found()),
+    "alerts.mail.security: mail can be": ({"alerts": {"mail": {**MAIL, "security": "none"}}}, Found()),
+    "otlp_endpoint: http": ({"otlp_endpoint": "http://collector.example:4318"}, Found()),
     "webhooks.allow_private: ": ({"webhooks": {"allow_private": True}}, Found()),
     "agencies.council.base_url: http": ({"agencies": {"council": {**AGENCY, "base_url": "http://c.example"}}}, Found()),
     "alerts.webhook: http": ({"alerts": {"webhook": "http://pager.example/secret"}}, Found()),
@@ -71,13 +79,68 @@ def test_each_thing_that_is_for_trying_out_is_refused(says: str) -> None:
     assert "; " in line  # what is wrong; what to do
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_what_does_not_leave_this_machine_may_be_plain(host: str) -> None:
+    mail = {**MAIL, "host": host.strip("[]"), "security": "none"}
+    plain = {"broker_url": f"amqp://{host}//", "alerts": {"mail": mail}, "otlp_endpoint": f"http://{host}:4318"}
+    assert production.refusals(Settings(**{**FIT, **plain}), Found()) == []
+
+
+@pytest.mark.parametrize("host", ["localhost.hub.example", "10.0.0.1", "0.0.0.0", ""])
+def test_what_is_only_near_is_not_this_machine(host: str) -> None:
+    assert not production.on_this_machine(host)
+    assert production.refusals(Settings(**{**FIT, "broker_url": f"amqp://{host}//"}), Found())
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("postgresql://gateway@db.example/gateway", True),
+        ("postgresql+psycopg://gateway@db.example/gateway", True),
+        ("postgresql://db.example/gateway?sslmode=require", True),  # whoever answers is believed
+        ("postgresql://db.example/gateway?sslmode=verify-ca", True),  # so is any server of the same authority
+        ("postgresql://db.example/gateway?sslmode=verify-full", False),
+        ("host=db.example sslmode=verify-full", False),
+        ("host=db.example", True),
+        ("postgresql://localhost,db.example/gateway", True),
+        ("postgresql://localhost/gateway?hostaddr=10.0.0.1", True),  # where it goes in truth
+        ("hostaddr=127.0.0.1, host=localhost,db.example", True),
+        ("host=@gateway", False),
+        ("service=gateway", True),
+        ("postgresql://127.0.0.1:5432/gateway", False),
+        ("postgresql://[::1]/gateway", False),
+        ("postgresql://localhost/gateway", False),
+        ("postgresql:///gateway?host=/run/postgresql", False),
+        ("postgresql:///gateway", False),
+    ],
+)
+def test_a_line_to_the_database_that_can_be_read(url: str, plain: bool) -> None:
+    assert server.plain(url) is plain
+
+
+def test_what_the_environment_says_of_the_line_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+    assert server.plain("postgresql:///gateway")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert not server.plain("postgresql:///gateway")
+    assert server.plain("postgresql:///gateway?sslmode=require")
+
+
+def test_a_plain_line_to_the_database_is_told_with_the_rest() -> None:
+    given = {**os.environ, "GATEWAY_MODE": "production", "GATEWAY_DATABASE_URL": "postgresql://db.invalid/gateway"}
+    done = subprocess.run(command("serve"), env=given, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "database_url: can be read on the way" in done.stderr
+
+
 def test_all_of_it_is_told_at_once_and_in_production_only() -> None:
     wrong: dict[str, Any] = {}
     for changes, _ in UNFIT.values():
         wrong |= {**changes, "master_key": "A" * 43 + "="}
+    wrong |= {"alerts": {"webhook": "http://pager.example/secret", "mail": {**MAIL, "security": "none"}}}
     plain = {**OIDC, "issuer": "http://a.example", "redirect_uri": "http://g.example/c"}
     wrong |= {"people": {"second_factor": False, "oidc": plain}}
-    found = Found(kept_beside=True, first_password=True, all_powerful=True)
+    found = Found(kept_beside=True, first_password=True, all_powerful=True, plain_database=True)
     with pytest.raises(Misconfigured) as told:
         production.require(Settings(**{**FIT, **wrong}), found)
     heading, *lines = str(told.value).splitlines()

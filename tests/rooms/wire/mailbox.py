@@ -25,8 +25,8 @@ class Mailbox:
 
 
 @contextmanager
-def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
-    """A mail server on 127.0.0.1. With *tls* it offers STARTTLS, and takes mail only after it."""
+def receiving(tls: ssl.SSLContext | None = None, at_once: bool = False) -> Iterator[Mailbox]:
+    """A mail server on 127.0.0.1. With *tls* it offers STARTTLS, and takes mail only after it; or it speaks TLS *at_once*."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         box, stopping = Mailbox(listener.getsockname()[1]), threading.Event()
         listener.settimeout(0.05)
@@ -35,7 +35,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
             while not stopping.is_set():
                 with suppress(OSError):
                     connection, _ = listener.accept()
-                    threading.Thread(target=serve, args=(box, connection, tls), daemon=True).start()
+                    threading.Thread(target=serve, args=(box, connection, tls, at_once), daemon=True).start()
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
@@ -46,12 +46,13 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
             thread.join()
 
 
-def serve(box: Mailbox, connection: Any, tls: ssl.SSLContext | None) -> None:
+def serve(box: Mailbox, connection: Any, tls: ssl.SSLContext | None, safe: bool) -> None:
     connection.settimeout(10)
     recipients: list[str] = []
-    safe = False
     with suppress(OSError), ExitStack() as stack:
         stack.callback(lambda: connection.close())
+        if tls and safe:
+            connection = tls.wrap_socket(connection, server_side=True)
         connection.sendall(b"220 here\r\n")
         while line := read(connection, b"\r\n"):
             word, _, rest = line.decode().partition(" ")

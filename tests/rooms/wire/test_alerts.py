@@ -54,10 +54,11 @@ def box(port: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_mail_goes_by_starttls_with_a_login(tmp_path: Path) -> None:
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_mail_goes_by_tls_with_a_login(tmp_path: Path, security: str) -> None:
     certificates = Certificates(tmp_path)
-    with receiving(certificates.server("mail")) as server:
-        mail = box(server.port, username="gateway", password="secret")
+    with receiving(certificates.server("mail"), at_once=security == "tls") as server:
+        mail = box(server.port, username="gateway", password="secret", security=security)
         settings = AlertSettings(mail=mail, ca_file=certificates.authority)  # type: ignore[arg-type]
         wire.mail(settings, "alr_1", AT, "It is down", "Nobody answers.")
     [(recipients, message)] = server.mails
@@ -67,13 +68,17 @@ def test_a_mail_goes_by_starttls_with_a_login(tmp_path: Path) -> None:
     assert message.get_content() == "Nobody answers."
 
 
-@pytest.mark.parametrize("how", ["unknown authority", "no starttls", "refusing", "nobody there"])
+@pytest.mark.parametrize(
+    "how", ["unknown authority", "unknown, at once", "another name", "no starttls", "refusing", "nobody there"]
+)
 def test_a_mail_server_that_cannot_be_trusted_or_does_not_want_it_gets_nothing(tmp_path: Path, how: str) -> None:
-    tls = Certificates(tmp_path).server("mail") if how == "unknown authority" else None
-    with receiving(tls) as server:
+    certificates, at_once, another = Certificates(tmp_path), how == "unknown, at once", how == "another name"
+    named = certificates.server("mail", host="127.0.0.2" if another else "127.0.0.1")
+    with receiving(named if how.startswith("unknown") or another else None, at_once) as server:
         server.refusing = how == "refusing"
-        security = "none" if how == "refusing" else "starttls"
+        security = "none" if how == "refusing" else "tls" if at_once else "starttls"
         mail = box(1 if how == "nobody there" else server.port, security=security)
+        settings = AlertSettings(mail=mail, ca_file=certificates.authority if another else None)  # type: ignore[arg-type]
         with pytest.raises(NotSent, match="mail_not_taken"):
-            wire.mail(AlertSettings(mail=mail), "alr_1", AT, "s", "t")  # type: ignore[arg-type]
+            wire.mail(settings, "alr_1", AT, "s", "t")
     assert not server.mails
