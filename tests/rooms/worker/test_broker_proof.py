@@ -71,19 +71,20 @@ def before_rabbitmq(tls: ssl.SSLContext) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def connect(room: PostRoom, port: int, authority: Path | None) -> None:
+def connect(room: PostRoom, port: int, authority: Path | None, host: str = "127.0.0.1") -> None:
     """As a worker connects."""
-    address = SecretStr(f"amqps://gateway:secret@127.0.0.1:{port}//")
+    address = SecretStr(f"amqps://gateway:secret@{host}:{port}//")
     app = worker.build(room.settings.model_copy(update={"broker_url": address, "broker_ca_file": authority}), room)
     with app.connection() as connection:
         connection.connect()
 
 
-def test_the_one_that_its_authority_knows_is_greeted(room: PostRoom, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_one_that_its_authority_knows_is_greeted(room: PostRoom, tmp_path: Path, host: str) -> None:
     certificates = Certificates(tmp_path)
-    with listening(certificates.server("broker")) as (port, heard):
+    with listening(certificates.server("broker", host=host)) as (port, heard):
         with pytest.raises(OSError, match="closed") as ended:
-            connect(room, port, certificates.authority)
+            connect(room, port, certificates.authority, host)
         assert not isinstance(ended.value, ssl.SSLError)
     assert set(heard) == {GREETING}
 
