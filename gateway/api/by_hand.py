@@ -105,20 +105,8 @@ def _page(found: Sheet) -> str:
     tables = "".join(_table(rows) for rows in (facts, list(_rows(found.data))) if rows)
     return (
         f'<!doctype html><html lang="en-GB"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
-        f"<body><h1>{escape(title)}</h1><p>{escape(_say(found))}</p>{tables}</body></html>"
+        f"<body><h1>{escape(title)}</h1><p>{escape(found.says)}</p>{tables}</body></html>"
     )
-
-
-def _say(found: Sheet) -> str:
-    match found.delivery.kind, bool(found.data):
-        case "withdrawal", _:
-            return "She took her referral back. Tell the agency to stop, and to delete what it was given."
-        case "update", False:
-            return "What the agency has is out of date, and she agrees to it being told no more. Tell it not to use it."
-        case "update", True:
-            return "What the agency has is out of date. Give it this in its place, and nothing else. Destroy the sheet afterwards."
-        case _:
-            return "Give the agency this and nothing else. Destroy the sheet afterwards."
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

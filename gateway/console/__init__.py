@@ -5,10 +5,10 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from . import account, agencies, audit, cases, glass, login, people, provider, replays, sandbox, status
+from . import account, agencies, audit, cases, glass, login, people, provider, replays, sandbox, status, tasks
 from .access import gate
 
-PARTS = (login, provider, account, status, agencies, replays, glass, cases, people, audit, sandbox)
+PARTS = (login, provider, account, status, agencies, replays, glass, cases, tasks, people, audit, sandbox)
 
 
 def install(app: FastAPI) -> None:

@@ -1,14 +1,15 @@
 """A hub's referrals for its own people: ids, agencies and states; what a referral says only for a purpose."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
 
-from gateway.delivery import openings
+from gateway.delivery import by_hand, openings
 from gateway.delivery.openings import Opened
 from gateway.errors import Problem
-from gateway.policy.openings import PURPOSES
+from gateway.policy.openings import ALL_PURPOSES, PURPOSES
 from gateway.policy.roles import OF_A_HUB, Role
 from gateway.store import cases, cursor, events, listings
 
@@ -47,9 +48,10 @@ def case(identifier: str, me: Me, room: Room) -> Response:
     """Where it stands, what happened, who looked; and the form to open it."""
     hub = me.person.hub or ""
     with room.store.begin(hub=hub) as tx:
-        found = cases.get(tx, identifier, hub=hub)
+        found, sent = cases.get(tx, identifier, hub=hub), listings.of_referral(tx, identifier, hub=hub)
+        tasks = [one.id for one in sent if by_hand.answers(room, tx, one)] if me.person.role is Role.CASEWORKER else []
         return render(
-            "case.html", me=me, case=found, sent=listings.of_referral(tx, identifier, hub=hub), purposes=PURPOSES,
+            "case.html", me=me, case=found, sent=sent, tasks=tasks, purposes=PURPOSES, all_purposes=ALL_PURPOSES,
             timeline=events.of_referral(tx, hub, identifier), looks=cases.looks(tx, hub, identifier),
         )  # fmt: skip
 
@@ -81,18 +83,19 @@ def looks(me: Me, room: Room) -> Response:
     """Who opened the hub's referrals, for what."""
     hub = me.person.hub or ""
     with room.store.begin(hub=hub) as tx:
-        return render("openings.html", me=me, looks=cases.looks(tx, hub), purposes=PURPOSES)
+        return render("openings.html", me=me, looks=cases.looks(tx, hub), purposes=ALL_PURPOSES)
 
 
 def told(found: Opened) -> dict[str, Any]:
     """*found* as a page shows it: under headings, every leaf in words."""
-    parts = {
-        name: rows(value)
-        for name, value in found.referral.items()
-        if name not in ("consent", "subject") and isinstance(value, dict | list)
-    }
-    alone = [(words(name), str(value)) for name, value in found.referral.items() if not isinstance(value, dict | list)]
-    return {"opened": found, "alone": alone, "parts": parts, "permits": found.consent.document.get("permits", [])}
+    return {"opened": found, "permits": found.consent.document.get("permits", []), **parts(found.referral)}
+
+
+def parts(referral: Mapping[str, Any]) -> dict[str, Any]:
+    """``{alone, parts}``: what stands by itself in *referral*, and what stands under a heading, every leaf in words."""
+    inside = {name: value for name, value in referral.items() if isinstance(value, dict | list)}
+    alone = [(words(name), str(value)) for name, value in referral.items() if name not in inside]
+    return {"alone": alone, "parts": {name: rows(value) for name, value in inside.items()}}
 
 
 def rows(value: Any, place: str = "") -> list[tuple[str, str]]:

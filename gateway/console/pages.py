@@ -26,7 +26,7 @@ HEADERS = {
 }
 PLACES: dict[Role, list[tuple[str, str]]] = {
     Role.DELIVERY_ADMIN: [("/console", "Status"), ("/console/replay", "Send again"), ("/console/people", "People")],
-    Role.CASEWORKER: [("/console/cases", "Referrals")],
+    Role.CASEWORKER: [("/console/cases", "Referrals"), ("/console/tasks", "To be told by hand")],
     Role.HUB_MANAGER: [
         ("/console/cases", "Referrals"), ("/console/openings", "Who looked"), ("/console/people", "People"),
     ],

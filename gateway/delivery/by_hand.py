@@ -6,7 +6,7 @@ later, what the agency answers. From the moment the sheet was opened the agency 
 begun to leave.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from gateway.errors import Conflict, ConsentMissing, Invalid, NotFound
 from gateway.plugins import Agency
 from gateway.policy import minimise
 from gateway.policy.consent import Grant, WhyNot
-from gateway.policy.lifecycle import Move, Party, State
+from gateway.policy.lifecycle import MAY_SET, Move, Party, State
 from gateway.store import audit, consents, deliveries, directory, messages, referrals
 from gateway.store.attempts import Look
 from gateway.store.callers import Caller
@@ -46,6 +46,19 @@ class Sheet:
     reference: str | None
     contacts: list[dict[str, Any]]
 
+    @property
+    def says(self) -> str:
+        """What to do with it, in words."""
+        match self.delivery.kind, bool(self.data):
+            case "withdrawal", _:
+                return "She took her referral back. Tell the agency to stop, and to delete what it was given."
+            case "update", False:
+                return "What the agency has is out of date, and she agrees to it being told no more. Tell it not to use it."
+            case "update", True:
+                return "What the agency has is out of date. Give it this in its place, and nothing else. Destroy the sheet afterwards."
+            case _:
+                return "Give the agency this and nothing else. Destroy the sheet afterwards."
+
 
 def carry_on(room: PostRoom, look: Look, agency: Agency) -> None:
     """What the clock does about a held delivery: make it a person's task, or remind of one that nobody has done.
@@ -62,12 +75,20 @@ def carry_on(room: PostRoom, look: Look, agency: Agency) -> None:
             deliveries.put_move(tx, held, Move.HAND, due_at=due, consent=consent)
 
 
-def sheet(room: PostRoom, identifier: str, caller: Caller) -> Sheet:
-    """Open the sheet of a task: audited, and only while she agrees. Raises NotFound, Conflict, ConsentMissing."""
-    with room.store.begin(hub=caller.hub) as tx:
+def sheet(
+    room: PostRoom, identifier: str, caller: Caller, *, first: Callable[[Tx, Delivery], None] | None = None
+) -> Sheet:
+    """Open the sheet of a task: audited, and only while she agrees. Raises NotFound, Conflict, ConsentMissing.
+
+    *first*: done before anything of her is opened, in that transaction and outside the hub's walls, which are up after it.
+    """
+    with room.store.begin(hub=None if first else caller.hub) as tx:
         task, agency, record = _task(room, tx, identifier, caller)
         allowed = _allowed(record, task, agency, record.read_at)
         if not isinstance(allowed, WhyNot):
+            if first and allowed:
+                first(tx, task)
+            tx.only([caller.hub])
             return _opened(tx, task, agency, allowed, caller)
         if not task.seen_at:
             settle.consent_ended(tx, task, allowed)
@@ -123,7 +144,8 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
     with room.store.begin(hub=caller.hub) as tx:
         task, agency, record = _task(room, tx, identifier, caller)
         if not task.created_at - SKEW <= at <= record.read_at + SKEW:
-            raise Invalid("At /at: expected a time since the referral was made, and not in the future.")
+            expected = "a time since the referral was made, and not in the future"
+            raise Invalid(f"At /at: expected {expected}.", errors=[{"pointer": "/at", "expected": expected}])
         allowed, without = _allowed(record, task, agency, at), bool(document.get("without_consent"))
         agreed = not isinstance(allowed, WhyNot) and not (without and allowed is None and task.kind == "update")
         if isinstance(allowed, WhyNot) and not without:
@@ -144,6 +166,15 @@ def given(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: 
         return deliveries.get(tx, done.id)
 
 
+def answers(room: PostRoom, tx: Tx, delivery: Delivery) -> list[sdk.Status]:
+    """What a person can record that its agency answered: of a task before it was given, of a referral afterwards."""
+    if delivery.state is State.TASK:
+        return [sdk.Status.DECLINED] + ([sdk.Status.WITHDRAWN] if _may_stay_untold(tx, delivery) else [])
+    if delivery.state is not State.DELIVERED or delivery.kind != "referral" or not _is_by_hand(room, delivery):
+        return []
+    return [status for status in sdk.Status if status in MAY_SET[Party.HUB_FOR_AGENCY]]
+
+
 def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], caller: Caller) -> tuple[Delivery, bool]:
     """The agency told a person how it stands. *document* follows the schema ``answer``.
 
@@ -158,7 +189,8 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
         delivery = _own(tx, identifier, caller, lock=True)
         if delivery.state is State.TASK:
             return _not_given(tx, delivery, status, reason, caller), True
-        _by_hand(room, delivery)
+        if not _is_by_hand(room, delivery):
+            raise Conflict(f"{delivery.agency} is not reached by hand")
         if delivery.state is not State.DELIVERED or delivery.kind != "referral":
             raise Conflict(f"{identifier} is {delivery.state}: there is no answer to it")
         update = sdk.Update(status, reason=reason, at=at)
@@ -169,7 +201,7 @@ def answered(room: PostRoom, identifier: str, document: Mapping[str, Any], calle
 
 
 def _not_given(tx: Tx, task: Delivery, status: sdk.Status, reason: sdk.Reason | None, caller: Caller) -> Delivery:
-    may_stay_untold = task.kind in ("referral", "message") or (task.kind == "update" and behind.is_taken_back(tx, task))
+    may_stay_untold = _may_stay_untold(tx, task)
     if status is sdk.Status.DECLINED:
         if task.kind == "referral":
             task = deliveries.set_status(tx, task, status, reason=reason, at=tx.now(), by=caller.actor)
@@ -182,6 +214,10 @@ def _not_given(tx: Tx, task: Delivery, status: sdk.Status, reason: sdk.Reason | 
         raise Conflict(f"{task.id} waits to be given: record that first, or that the agency declined it{or_not}")
     behind.release(tx, deliveries.lock(tx, task.id))
     return deliveries.get(tx, task.id)
+
+
+def _may_stay_untold(tx: Tx, task: Delivery) -> bool:
+    return task.kind in ("referral", "message") or (task.kind == "update" and behind.is_taken_back(tx, task))
 
 
 def _allowed(record: consents.Record, task: Delivery, agency: Agency, at: datetime) -> Grant | WhyNot | None:
@@ -220,7 +256,6 @@ def _own(tx: Tx, identifier: str, caller: Caller, *, lock: bool = False) -> Deli
     return found
 
 
-def _by_hand(room: PostRoom, delivery: Delivery) -> None:
+def _is_by_hand(room: PostRoom, delivery: Delivery) -> bool:
     agency = room.agencies.get(delivery.agency)
-    if agency is None or not agency.settings.by_hand:
-        raise Conflict(f"{delivery.agency} is not reached by hand")
+    return agency is not None and agency.settings.by_hand

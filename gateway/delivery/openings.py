@@ -7,14 +7,18 @@ from typing import Any
 
 from gateway import logs
 from gateway.errors import Forbidden, Invalid, TooMany
-from gateway.policy.openings import PURPOSES, WITHIN, Limits, unusual
+from gateway.policy.openings import BY_HAND, PURPOSES, WITHIN, Limits, unusual
 from gateway.policy.roles import Person
 from gateway.policy.troubles import Kind, Phase
 from gateway.store import audit, cases, consents, events, referrals, troubles
+from gateway.store.callers import Caller
 from gateway.store.cases import Case
 from gateway.store.consents import Record
+from gateway.store.deliveries import Delivery
 from gateway.store.session import Tx
 
+from . import by_hand
+from .by_hand import Sheet
 from .room import PostRoom
 
 log = logs.get()
@@ -45,6 +49,24 @@ def for_case(room: PostRoom, identifier: str, person: Person, purpose: str, note
     detail = {"purpose": purpose, **({"note": note} if note else {})}
     with room.store.begin() as tx:
         return _open(room, tx, identifier, _hub(person), person, cases.OPEN, detail)
+
+
+def for_task(room: PostRoom, identifier: str, person: Person) -> Sheet:
+    """Open the sheet of a task of *person*'s hub: what it tells of her is an opening of that referral like any other.
+
+    Raises NotFound, Conflict, ConsentMissing.
+    """
+
+    def write_down(tx: Tx, task: Delivery) -> None:
+        detail = {"purpose": BY_HAND, "delivery": task.id}
+        _write_down(room, tx, task.referral or "", task.hub, person, cases.OPEN, detail)
+
+    return by_hand.sheet(room, identifier, acting(person), first=write_down)
+
+
+def acting(person: Person) -> Caller:
+    """*person*'s hub, and that it is she. Raises Forbidden."""
+    return Caller(_hub(person), person=person.actor)
 
 
 def break_glass(room: PostRoom, identifier: str, person: Person, reason: str) -> None:
@@ -79,20 +101,25 @@ def in_emergency(room: PostRoom, identifier: str, person: Person) -> Opened:
 def _open(
     room: PostRoom, tx: Tx, identifier: str, hub: str, person: Person, action: str, detail: Mapping[str, Any]
 ) -> Opened:
-    """The one place where a person is given personal data: no opening without its row in the audit, and its alarm."""
+    _write_down(room, tx, identifier, hub, person, action, detail)
+    tx.only([hub])
+    stored = referrals.sealed(tx, identifier)
+    return Opened(identifier, hub, stored.open(tx.vault), consents.get(tx, stored.consent, hub=hub), tx.now())
+
+
+def _write_down(
+    room: PostRoom, tx: Tx, identifier: str, hub: str, person: Person, action: str, detail: Mapping[str, Any]
+) -> None:
+    """Before anything is opened, in its transaction: no opening without its row in the audit, and its alarm."""
     cases.one_at_a_time(tx, person)
-    now = tx.now()
     limits = Limits(room.settings.people.openings_an_hour, room.settings.people.others_an_hour)
     hers = cases.get(tx, identifier, hub=hub).holder == person.actor
     lately = {**cases.opened_lately(tx, person.actor, WITHIN), identifier: hers}
-    why = unusual(now, list(lately.values()), limits)
+    why = unusual(tx.now(), list(lately.values()), limits)
     audit.write(tx, person.actor, action, identifier, hub=hub, **detail, **({"unusual": why} if why else {}))
     if why:
         log.warning("unusual opening", referral=identifier, hub=hub, count=len(lately))
         _tell(room, tx, person, Kind.UNUSUAL)
-    tx.only([hub])
-    stored = referrals.sealed(tx, identifier)
-    return Opened(identifier, hub, stored.open(tx.vault), consents.get(tx, stored.consent, hub=hub), now)
 
 
 def _tell(room: PostRoom, tx: Tx, person: Person, kind: Kind) -> None:

@@ -19,7 +19,11 @@ PURPOSES = {
     "rights": "She asked what is held on her",
     "other": "Something else, said below",
 }
-"""What personal data may be opened for: the code in the audit, and the words on the page."""
+"""What a case may be opened for: the code in the audit, and the words on the page."""
+
+BY_HAND = "by-hand"
+ALL_PURPOSES = {**PURPOSES, BY_HAND: "To tell an agency by hand"}
+"""And the one that the sheet of a task is opened for, which needs no choice."""
 
 
 class Unusual(StrEnum):

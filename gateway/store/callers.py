@@ -19,17 +19,19 @@ class Caller:
     """A hub that proved who it is.
 
     *key*: the id of the API key or client it used; each worker who approves has her own, and a key that replaced
-    another counts as that one. *certificate*: the thumbprint without which its token does not hold.
+    another counts as that one. *certificate*: the thumbprint without which its token does not hold. *person*: which of
+    its people it is, as the audit names her, where she works at the console.
     """
 
     hub: str
     key: str = ""
     scopes: frozenset[str] = frozenset()
     certificate: str = ""
+    person: str = ""
 
     @property
     def actor(self) -> str:
-        return f"hub:{self.hub}"
+        return self.person or f"hub:{self.hub}"
 
 
 def add_hub(

@@ -1,10 +1,12 @@
 """Reading deliveries: pages, histories, totals. Nothing here locks or changes anything."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.policy.lifecycle import State
+from gateway_sdk import Status
+
+from gateway.policy.lifecycle import FINAL, State
 
 from .deliveries import Delivery
 from .session import Tx
@@ -103,6 +105,25 @@ def lawful_bases(tx: Tx, hub: str | None) -> list[dict[str, Any]]:
         "FROM consents WHERE basis <> 'consent' AND (%(hub)s::text IS NULL OR hub = %(hub)s) ORDER BY created_at DESC, id",
         {"hub": hub},
     )
+
+
+def to_tell(tx: Tx, hub: str, limit: int = 200) -> list[Delivery]:
+    """*hub*'s tasks, oldest first."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE hub = %(hub)s AND state = 'task' ORDER BY created_at, id LIMIT %(limit)s",
+        {"hub": hub, "limit": limit},
+    )
+    return [Delivery.of_row(row) for row in rows]
+
+
+def unanswered(tx: Tx, hub: str, agencies: Collection[str], limit: int = 200) -> list[Delivery]:
+    """*hub*'s referrals that *agencies* were given and have not declined or brought to an end, oldest first."""
+    rows = tx.all(
+        "SELECT * FROM deliveries WHERE hub = %(hub)s AND state = 'delivered' AND kind = 'referral' "
+        "AND agency = ANY(%(agencies)s) AND NOT status = ANY(%(ended)s) ORDER BY created_at, id LIMIT %(limit)s",
+        {"hub": hub, "agencies": list(agencies), "ended": [*FINAL, Status.DECLINED], "limit": limit},
+    )
+    return [Delivery.of_row(row) for row in rows]
 
 
 def tasks(tx: Tx, hub: str | None = None, limit: int = 200) -> list[Delivery]:

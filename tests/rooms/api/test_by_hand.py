@@ -20,14 +20,18 @@ from tests.support import ALL_CATEGORIES, HOUSING, Agencies, consent, referral
 REFUGE = "refuge"
 
 
-@pytest.fixture
-def room(room: PostRoom, agencies: Agencies) -> PostRoom:
-    """The room of all tests, with one more agency: one that is reached by hand."""
+def with_refuge(room: PostRoom, agencies: Agencies) -> PostRoom:
+    """*room*, with one more agency: one that is reached by hand."""
     chosen = agencies.settings()
     sheet = {"purpose": "housing", "needs": ["/person/name", "/request/ask"], "optional": ["/contact/phone", "/health"]}
     chosen["agencies"][REFUGE] = {"adapter": "by-hand", "areas": ["glasgow"], "settings": sheet, "remind_after": "1h"}
     settings = Settings(**chosen)
     return PostRoom(room.store, plugins.load(settings), settings)
+
+
+@pytest.fixture
+def room(room: PostRoom, agencies: Agencies) -> PostRoom:
+    return with_refuge(room, agencies)
 
 
 class Task:

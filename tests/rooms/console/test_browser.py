@@ -4,6 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyotp
@@ -15,10 +16,12 @@ from gateway.delivery import openings
 from gateway.delivery.room import PostRoom
 from gateway.policy.roles import Role
 from tests.browser import CHROMIUM, Chromium, chromium
+from tests.rooms.api.test_by_hand import REFUGE, with_refuge
+from tests.rooms.console.test_tasks import refer, withdrawn
 from tests.rooms.console.visiting import PASSWORD, add, asking, person
-from tests.rooms.delivery.test_attempt import submit, work
+from tests.rooms.delivery.test_attempt import make_due, submit, work
 from tests.running import free_port
-from tests.support import REFERRAL
+from tests.support import REFERRAL, Agencies
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="no Chromium is installed: apt-get install chromium"
@@ -26,6 +29,11 @@ pytestmark = pytest.mark.skipif(
 PICTURES = os.environ.get("GATEWAY_TEST_PICTURES")  # a folder, to look at the pages
 FAMILY = REFERRAL["person"]["name"]["family"]
 OWN = "a password of my own"
+
+
+@pytest.fixture
+def room(room: PostRoom, agencies: Agencies) -> PostRoom:
+    return with_refuge(room, agencies)
 
 
 @pytest.fixture
@@ -111,6 +119,65 @@ def test_a_caseworker_logs_in_finds_opens_and_leaves_nothing_behind(tab: Chromiu
         assert FAMILY not in tab.text()
     tab.go(f"{base}/console/cases/{made[0]}")
     assert re.search("Log in", tab.text())
+
+
+def test_a_caseworker_tells_an_agency_by_hand_and_records_its_answer(tab: Chromium, base: str, room: PostRoom) -> None:
+    late, task = refer(room), refer(room)
+    work(room)
+    make_due(room)
+    work(room)
+    add(room, person(Role.CASEWORKER, "support-worker-14"), one_time=True)
+    log_in(tab, base, "support-worker-14")
+    tab.press("nav a[href='/console/tasks']")
+    assert late in tab.text() and "late" in tab.text()
+    look(tab, "tasks")
+    tab.press(f"a[href='/console/tasks/{task}']")
+    look(tab, "task")
+    assert FAMILY not in tab.text()
+    tab.press("form[action$='/sheet'] button")
+    assert FAMILY in tab.text() and "1994" not in tab.text()
+    look(tab, "sheet")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert not tab.ask("document.querySelector('header').offsetHeight + document.querySelector('.screen').offsetHeight")
+    look(tab, "sheet-printed")
+    tab.call("Emulation.setEmulatedMedia", media="")
+    tab.press("main p a")
+    assert FAMILY not in tab.text()
+    tab.fill(at="2020-01-01T10:00", to="Duty officer", reference="R-1207")
+    tab.press("form[action$='/given'] button")
+    assert "a day and a time" in tab.text() and tab.ask("document.querySelector('#to').value") == "Duty officer"
+    tab.said.clear()  # the browser notes that the form was refused
+    look(tab, "task-refused")
+    tab.go(f"{base}/console/tasks/{task}")
+    tab.fill(to="Duty officer", reference="R-1207")
+    tab.press("form[action$='/given'] button")
+    assert "delivered" in tab.text()
+    look(tab, "given")
+    tab.fill(status="accepted")
+    tab.press("form[action$='/answer'] button")
+    assert "accepted" in tab.text()
+    tab.fill(status="completed")
+    tab.press("form[action$='/answer'] button")
+    tab.fill(status="declined", reason="no-capacity")
+    tab.press("form[action$='/answer'] button")
+    assert "against what is recorded" in tab.text()
+    look(tab, "answered")
+    tab.press("main p a")
+    assert task not in tab.text() and late in tab.text()
+    look(tab, "tasks-told")
+    assert REFUGE in tab.text()
+    tab.go(f"{base}/console/tasks/{late}")
+    tab.press("form[action$='/sheet'] button")
+    withdrawn(room, datetime.now(UTC) - timedelta(minutes=2))
+    tab.go(f"{base}/console/tasks/{late}")
+    tab.fill(to="Duty officer")
+    tab.press("form[action$='/given'] button")
+    tab.said.clear()
+    look(tab, "task-not-agreed")
+    tab.ask("document.querySelector('#without_consent').checked = true")
+    tab.press("form[action$='/given'] button")
+    assert "she did not agree then" in tab.text()
+    look(tab, "given-without-consent")
 
 
 def test_the_pages_of_every_other_role(tab: Chromium, base: str, room: PostRoom) -> None:

@@ -44,6 +44,11 @@ TABLE: dict[tuple[str, str], set[Role]] = {
     ("GET", "/console/cases/{identifier}"): {CASEWORKER, MANAGER},
     ("POST", "/console/cases/{identifier}/open"): {CASEWORKER, MANAGER},
     ("POST", "/console/cases/{identifier}/take"): {CASEWORKER, MANAGER},
+    ("GET", "/console/tasks"): {CASEWORKER},
+    ("GET", "/console/tasks/{identifier}"): {CASEWORKER},
+    ("POST", "/console/tasks/{identifier}/sheet"): {CASEWORKER},
+    ("POST", "/console/tasks/{identifier}/given"): {CASEWORKER},
+    ("POST", "/console/tasks/{identifier}/answer"): {CASEWORKER},
     ("GET", "/console/openings"): {MANAGER},
     ("GET", "/console/people"): {MANAGER, ADMIN},
     ("POST", "/console/people"): {MANAGER, ADMIN},
@@ -133,6 +138,10 @@ NAMES = (
     "again",
     "state",
     "until",
+    "at",
+    "to",
+    "status",
+    "without_consent",
 )
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(
     ["\0", "x" * 1001, "dead", "2026-01-01", "auditor"]
