@@ -2,9 +2,10 @@
 
 from itertools import zip_longest
 
-from psycopg import pq
+from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
+from gateway.errors import Misconfigured
 from gateway.production import on_this_machine
 
 from .session import Tx, plain_url
@@ -16,10 +17,14 @@ SPEAKING = {"log_statement": "none", "log_min_duration_statement": "-1", "log_mi
 def plain(url: str) -> bool:
     """Whether a line to *url* can be read on the way, or led to another server; what the environment adds is looked at too.
 
-    sslmode=require asks for no proof of who answers, verify-ca for none of the name.
+    sslmode=require asks for no proof of who answers, verify-ca for none of the name. Raises Misconfigured when it is none.
     """
     defaults = {option.keyword.decode(): option.val.decode() for option in pq.Conninfo.get_defaults() if option.val}
-    given = {**defaults, **{name: str(value) for name, value in conninfo_to_dict(plain_url(url)).items()}}
+    try:
+        said = conninfo_to_dict(plain_url(url))
+    except ProgrammingError:  # its text quotes the address, password included
+        raise Misconfigured("setting database_url: give postgresql://user:password@host/database") from None
+    given = {**defaults, **{name: str(value) for name, value in said.items()}}
     if given["sslmode"] == "verify-full":
         return False
     pairs = zip_longest(given.get("hostaddr", "").split(","), given.get("host", "").split(","))

@@ -133,6 +133,20 @@ def test_a_plain_line_to_the_database_is_told_with_the_rest() -> None:
     assert "database_url: can be read on the way" in done.stderr
 
 
+@pytest.mark.parametrize("process", ["serve", "worker", "up", "doctor", "migrate"])
+@pytest.mark.parametrize("mode", ["trial", "production"])
+def test_an_address_of_no_database_is_named_and_not_quoted(process: str, mode: str, tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    environment = {
+        **kept, "GATEWAY_MODE": mode, "GATEWAY_MASTER_KEY": generate(), "GATEWAY_DATA_FOLDER": str(tmp_path),
+        "GATEWAY_DATABASE_URL": "postgresql://gateway:s3cret@[bad/gateway",
+    }  # fmt: skip
+    ended = subprocess.run(command(process), env=environment, capture_output=True, text=True, timeout=60)
+    said = ended.stdout + ended.stderr
+    assert (ended.returncode, "Traceback" in said, "s3cret" in said) == (2, False, False)
+    assert "setting database_url: give postgresql://user:password@host/database" in said
+
+
 def test_all_of_it_is_told_at_once_and_in_production_only() -> None:
     wrong: dict[str, Any] = {}
     for changes, _ in UNFIT.values():
