@@ -53,7 +53,7 @@ class Round:
         look = self._look((identifier, token))
         try:
             stage = begin(self.room, look, self._beside(look)) if look else None
-        except Exception:
+        except Exception:  # whatever it is: what came of the one before is known here and nowhere else
             self.end()
             raise
         self.end()
