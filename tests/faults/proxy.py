@@ -114,12 +114,12 @@ class Proxy:
         self.links.append(link)
         try:
             link.server.connect(self.upstream)
-        except OSError:
+            if family == socket.AF_INET:
+                link.server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # nobody is there, or it was reset meanwhile
             link.reset()
             return
-        if family == socket.AF_INET:
-            link.server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=self._pump, args=(link, link.server, client, True), daemon=True).start()
         self._pump(link, client, link.server, False)
 

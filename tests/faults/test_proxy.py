@@ -147,3 +147,21 @@ def test_a_server_that_is_not_there_is_a_reset(proxy: Proxy) -> None:
         proxy.upstream = taken.getsockname()
         with pytest.raises(ConnectionResetError), connect(proxy) as connection:  # at once, perhaps
             ask(connection)
+
+
+def test_it_may_be_reset_while_it_connects(proxy: Proxy) -> None:
+    until = time.monotonic() + 0.5
+
+    def reset() -> None:
+        while time.monotonic() < until:
+            for link in proxy.links[-2:]:
+                link.reset()
+
+    resetting = threading.Thread(target=reset)
+    resetting.start()
+    while time.monotonic() < until:
+        with suppress(ConnectionError):
+            connect(proxy).close()
+    resetting.join()
+    with connect(proxy) as connection:
+        assert ask(connection) == b"hello!"  # and no thread of it broke off
