@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.proxy import Fault, Proxy
+from tests.faults.proxy import Fault, Link, Proxy
 
 
 @pytest.fixture
@@ -150,16 +150,21 @@ def test_a_server_that_is_not_there_is_a_reset(proxy: Proxy) -> None:
 
 
 def test_it_may_be_reset_while_it_connects(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hurried(socket.socket):
-        """Reset as soon as it is connected."""
+    def hurried(client: socket.socket, server: socket.socket) -> Link:
+        """Reset as soon as its other end is connected."""
 
-        def connect(self, address: object) -> None:
-            super().connect(address)  # type: ignore[arg-type]
-            proxy.reset()
+        class Server(socket.socket):
+            def connect(self, address: object) -> None:
+                super().connect(address)  # type: ignore[arg-type]
+                link.reset()
 
-    with monkeypatch.context() as hurried:
-        hurried.setattr(socket, "socket", Hurried)
-        with connect(proxy) as connection, pytest.raises(ConnectionResetError):
+        server.close()
+        link = Link(client, Server())
+        return link
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.faults.proxy.Link", hurried)
+        with pytest.raises(ConnectionResetError), connect(proxy) as connection:
             connection.recv(10)
     with connect(proxy) as connection:
         assert ask(connection) == b"hello!"  # and no thread of it broke off
