@@ -1,9 +1,10 @@
 """move(), the one place where a state changes: with its audit row and the hub's event, in one statement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, LiteralString
 from uuid import uuid4
 
 from gateway_sdk import Status
@@ -47,44 +48,73 @@ class Attempt:
     fields: bytes | None = None
 
 
-# The row, its audit, its attempt and the hub's event in one statement: all of them or, when the row has moved on, nothing.
-MOVE = """
-WITH agreed AS (
+COUNTED: Mapping[Move, LiteralString] = {
+    Move.BEGIN: ", attempts = attempts + 1",
+    Move.REPEAT: ", attempts = attempts + 1, asks = asks + 1",
+    Move.RETRY: ", failures = failures + 1, asks = 0",
+    Move.EXHAUST: ", failures = failures + 1",
+    Move.DOUBT: ", doubted = true",
+    Move.REPLAY: ", failures = 0, asks = 0",
+}
+
+AGREED: LiteralString = """
+agreed AS (
     SELECT FROM consents WHERE id = %(consent)s AND version = %(version)s AND withdrawn_at IS NULL FOR SHARE
-), moved AS (
-    UPDATE deliveries SET state = %(state)s, code = %(code)s, token = %(token)s,
-        due_at = coalesce(clock_timestamp() + %(hold_for)s, %(due_at)s),
-        status = coalesce(%(status)s, status),
-        status_at = CASE WHEN %(status)s::text IS NULL THEN status_at ELSE now() END,
-        attempts = attempts + %(attempt)s,
-        failures = CASE WHEN %(anew)s THEN 0 ELSE failures + %(failure)s END,
-        doubted = coalesce(%(doubted)s, doubted),
-        asks = CASE WHEN %(fresh)s THEN 0 ELSE asks + %(ask)s END, updated_at = clock_timestamp(),
-        reference = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference ELSE %(sealed)s::bytea END,
-        reference_index = CASE WHEN %(index)s::bytea IS NULL OR taken THEN reference_index ELSE %(index)s::bytea END
-    FROM (SELECT %(index)s::bytea IS NOT NULL AND EXISTS (
-        SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s::bytea) AS taken) AS reference_of_another
-    WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(held)s
-        AND (%(consent)s::text IS NULL OR EXISTS (SELECT FROM agreed))
-        AND (%(attempt)s = 0 OR NOT EXISTS (
-            SELECT FROM agency_health WHERE agency = %(agency)s AND paused_at IS NOT NULL))
-        AND (%(seen)s::text IS NULL OR status = %(seen)s AND followers = 0 AND NOT EXISTS (
-            SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL))
-    RETURNING deliveries.*
-), noted AS (
+), """
+OF_ANOTHER: LiteralString = """
+FROM (SELECT EXISTS (
+    SELECT FROM deliveries WHERE agency = %(agency)s AND reference_index = %(index)s) AS taken) AS reference_of_another"""
+NOT_PAUSED: LiteralString = """
+AND NOT EXISTS (SELECT FROM agency_health WHERE agency = %(agency)s AND paused_at IS NOT NULL)"""
+NOTHING_HAPPENED: LiteralString = """
+AND status = %(seen)s AND followers = 0
+AND NOT EXISTS (SELECT FROM agency_health WHERE agency = %(agency)s AND opened_at IS NOT NULL)"""
+NOTED: LiteralString = """, noted AS (
     INSERT INTO attempts (delivery, agency, kind, outcome, code, seconds, waited, number, fields)
-    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, waited, %(number)s, %(fields)s
-    FROM moved WHERE %(outcome)s::text IS NOT NULL
-), audited AS (
+    SELECT id, agency, %(kind)s, %(outcome)s, %(code)s, %(seconds)s, waited, %(number)s, %(fields)s FROM moved
+)"""
+AUDITED: LiteralString = """, audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT written.* FROM moved,
         json_to_recordset(%(deeds)s) AS written(actor text, action text, object text, detail text)
-), told AS (
+)"""
+TOLD: LiteralString = """, told AS (
     INSERT INTO events (hub, type, referral, delivery, agency, state, status, reason, code)
-    SELECT hub, 'delivery.state', referral, id, agency, state, status, reason, code FROM moved WHERE %(tell)s
-)
-SELECT * FROM moved
-"""
+    SELECT hub, 'delivery.state', referral, id, agency, state, status, reason, code FROM moved
+)"""
+
+
+@cache
+def _statement(
+    verb: Move, *, hold: bool, certain: bool, status: bool, reference: bool, consent: bool, attempt: bool, event: bool
+) -> LiteralString:
+    """The row, its audit, its attempt and the hub's event in one statement: all of them or, when the row has moved on, nothing.
+
+    Made of what this move needs and no more: the database gets ready for each part of a statement, whether it runs or not.
+    *certain*: the agency was asked and has nothing.
+    """
+    parts: list[LiteralString] = [
+        "WITH ",
+        AGREED if consent else "",
+        "moved AS (UPDATE deliveries SET state = %(state)s, code = %(code)s, updated_at = clock_timestamp(), ",
+        "token = %(token)s, due_at = clock_timestamp() + %(hold_for)s" if hold else "token = NULL, due_at = %(due_at)s",
+        COUNTED.get(verb, ""),
+        ", doubted = false" if certain else "",
+        ", status = %(status)s, status_at = now()" if status else "",
+        ", reference = CASE WHEN taken THEN reference ELSE %(sealed)s END" if reference else "",
+        ", reference_index = CASE WHEN taken THEN reference_index ELSE %(index)s END" if reference else "",
+        OF_ANOTHER if reference else "",
+        " WHERE id = %(id)s AND state = %(from)s AND token IS NOT DISTINCT FROM %(with)s",
+        " AND EXISTS (SELECT FROM agreed)" if consent else "",
+        NOT_PAUSED if verb in (Move.BEGIN, Move.REPEAT) else "",
+        NOTHING_HAPPENED if attempt else "",
+        " RETURNING deliveries.*)",
+        NOTED if attempt else "",
+        AUDITED,
+        TOLD if event else "",
+        " SELECT * FROM moved",
+    ]
+    return "".join(parts)
 
 
 def put_move(
@@ -115,27 +145,25 @@ def put_move(
     table has no such move.
     """
     state = after(delivery.state, verb)
-    certain = (delivery.state, verb) == (State.ASKING, Move.RETRY)  # the agency was asked, and has nothing
     written = [audit.Deed(by, f"delivery.{verb}", delivery.id, ({"code": code} if code else {}) | detail), *deeds]
     made = after_attempt
-    return Moving(
-        tx.put(
-            MOVE,
-            {
-                "id": delivery.id, "state": state, "from": delivery.state, "code": code, "due_at": due_at,
-                "held": delivery.token, "token": uuid4() if hold_for else None, "hold_for": hold_for, "status": status,
-                "attempt": int(verb in (Move.BEGIN, Move.REPEAT)),
-                "ask": int(verb is Move.REPEAT), "fresh": verb in (Move.RETRY, Move.REPLAY),
-                "doubted": True if verb is Move.DOUBT else False if certain else None,
-                "failure": int(verb in (Move.RETRY, Move.EXHAUST)), "anew": verb is Move.REPLAY,
-                "tell": state in HUB_IS_TOLD and delivery.event is None, "consent": consent and consent[0],
-                "version": consent and consent[1], "seen": delivery.status if made else None,
-                "kind": made and made.kind, "outcome": made and made.outcome, "seconds": made and made.seconds,
-                "number": made and made.number, "fields": made and made.fields,
-                "deeds": audit.as_json(written), **reference_columns(tx, delivery, reference, key),
-            },
-        )
+    kept = reference_columns(tx, delivery, reference, key)
+    statement = _statement(
+        verb, hold=hold_for is not None, certain=(delivery.state, verb) == (State.ASKING, Move.RETRY),
+        status=status is not None, reference=kept["index"] is not None, consent=consent is not None,
+        attempt=made is not None,
+        event=state in HUB_IS_TOLD and delivery.event is None,
     )  # fmt: skip
+    values: dict[str, Any] = {
+        "id": delivery.id, "from": delivery.state, "with": delivery.token, "state": state,
+        "code": code, "status": status, "due_at": due_at, "hold_for": hold_for, "token": uuid4() if hold_for else None,
+        "deeds": audit.as_json(written), **kept,
+    }  # fmt: skip
+    if consent:
+        values["consent"], values["version"] = consent
+    if made:
+        values |= {**vars(made), "code": code, "seen": delivery.status}
+    return Moving(tx.put(statement, values))
 
 
 def move(tx: Tx, delivery: Delivery, verb: Move, **more: Any) -> Delivery | None:
