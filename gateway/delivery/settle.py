@@ -82,7 +82,7 @@ class Outcome:
             with self.room.store.single() as tx:
                 moving = self.put(tx)
             self.moving = moving
-        if self.moving is None or self.moving.result() is None:
+        if self.moving is None or not self.moving.happened():
             _move_on(self.room, self.sent, self.agency, self.result, self.made)
         log.info(
             "attempt", delivery=self.sent.id, agency=self.agency.name, outcome=self.made.outcome, code=self.made.code

@@ -102,7 +102,7 @@ def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:
     fields = [
         row["position"],
         row["id"],
-        row["at"].astimezone().timestamp(),
+        row["at"].timestamp(),
         row["actor"],
         row["action"],
         row["object"],

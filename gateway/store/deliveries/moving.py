@@ -32,6 +32,10 @@ class Moving:
         row = self._cursor.fetchone()
         return Delivery.of_row(row) if row else None
 
+    def happened(self) -> bool:
+        """Whether there is a result(), which is all that is known of a move after an attempt."""
+        return self._cursor.fetchone() is not None
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -112,7 +116,7 @@ def _statement(
         NOTED if attempt else "",
         AUDITED,
         TOLD if event else "",
-        " SELECT * FROM moved",
+        " SELECT id FROM moved" if attempt else " SELECT * FROM moved",
     ]
     return "".join(parts)
 
