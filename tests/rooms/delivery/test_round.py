@@ -13,10 +13,11 @@ import pytest
 from gateway_sdk import Status
 
 from gateway import intake
-from gateway.delivery import attempt, changes, decisions, outbox, settle
+from gateway.delivery import attempt, changes, decisions, feedback, outbox, settle
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import State
 from gateway.store import consents, deliveries
+from gateway.store.contradictions import Source
 from gateway.store.session import Store, StoreUnavailable
 from tests.support import HOUSING, Agencies, consent, referral
 
@@ -147,6 +148,23 @@ def test_what_is_withdrawn_on_the_wire_is_followed_by_a_withdrawal(
     work(room, rounds=2)
     case = agencies[HOUSING].find(HOUSING, key=bells[0][0])
     assert case and case.status is Status.WITHDRAWN
+
+
+def test_an_agency_that_answers_before_its_receipt_is_written_down_is_not_unheard(
+    room: PostRoom, three: tuple[list[str], Bells]
+) -> None:
+    _, bells = three
+    rounds = attempt.Round(room, bells)
+    rounds.run(*bells[0])
+    with room.store.begin() as tx:  # it calls back at once
+        said, sent = sdk.Update(Status.ACCEPTED), deliveries.lock(tx, bells[0][0])
+        assert feedback.apply(tx, sent, said, by=f"agency:{HOUSING}", source=Source.CALLBACK)
+    rounds.run(*bells[1])
+    rounds.end()
+    assert stand(room, bells)[:2] == [State.DELIVERED, State.DELIVERED]
+    with room.store.begin() as tx:
+        assert deliveries.get(tx, bells[0][0]).status is Status.ACCEPTED
+        assert deliveries.get(tx, bells[1][0]).status is Status.SENT
 
 
 @pytest.mark.parametrize("error", [ValueError("a value that does not go in"), StoreUnavailable("gone")])
