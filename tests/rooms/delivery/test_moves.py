@@ -1,4 +1,4 @@
-"""What a move counts, and what it forgets: the schedules and what people are shown go by it."""
+"""A move: what it counts and forgets, by which schedules go and what people are shown; and what it leaves alone."""
 
 import pytest
 
@@ -6,8 +6,9 @@ from gateway.delivery import outbox
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import DELIVERY, Move, State
 from gateway.store import deliveries
+from gateway.store.deliveries import Delivery
 
-from .test_round import submit
+from .test_round import in_order, submit
 
 BEFORE = {"attempts": 5, "failures": 3, "asks": 2, "doubted": False}
 COUNTED = {
@@ -47,3 +48,35 @@ def test_what_an_agency_does_not_have_is_doubted_no_more(room: PostRoom) -> None
         moved = deliveries.move(tx, deliveries.get(tx, row["id"]), Move.RETRY)
     assert moved is not None
     assert not moved.doubted
+
+
+def sent(room: PostRoom) -> Delivery:
+    """A referral that is being sent."""
+    submit(room, "GLA-1")
+    outbox.tick(room, lambda bundle: None)
+    with room.store.begin() as tx:
+        begun = deliveries.move(tx, deliveries.get(tx, in_order(room)[-1]), Move.BEGIN, hold_for=room.settings.lease)
+    assert begun is not None
+    return begun
+
+
+def test_nobody_moves_what_another_holds(room: PostRoom) -> None:
+    held = sent(room)
+    with room.store.begin() as tx:
+        tx.put("UPDATE deliveries SET token = gen_random_uuid()")
+        written = tx.one("SELECT count(*) AS n FROM audit")
+        assert deliveries.move(tx, held, Move.DELIVER, code="late") is None
+        assert tx.one("SELECT count(*) AS n FROM audit") == written
+        assert not tx.all("SELECT id FROM events WHERE type = 'delivery.state'")
+        assert deliveries.get(tx, held.id).state is State.SENDING
+
+
+def test_a_reference_belongs_to_the_first_that_has_it(room: PostRoom) -> None:
+    """An agency that gives two of them the same one is not believed: an answer must be about one of them."""
+    found = []
+    for held in (sent(room), sent(room)):
+        with room.store.begin() as tx:
+            moved = deliveries.move(tx, held, Move.DELIVER, reference="CASE-1")
+            assert moved is not None
+            found.append((deliveries.reference(tx, moved), moved.reference_index is not None))
+    assert found == [("CASE-1", True), (None, False)]
