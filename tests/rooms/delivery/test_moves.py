@@ -80,3 +80,11 @@ def test_a_reference_belongs_to_the_first_that_has_it(room: PostRoom) -> None:
             assert moved is not None
             found.append((deliveries.reference(tx, moved), moved.reference_index is not None))
     assert found == [("CASE-1", True), (None, False)]
+
+
+def test_what_has_moved_on_is_not_moved_again(room: PostRoom) -> None:
+    submit(room, "GLA-1")
+    with room.store.begin() as tx:
+        tx.put("UPDATE deliveries SET state = 'dead', due_at = NULL")
+        dead = deliveries.get(tx, in_order(room)[-1])
+        assert [bool(deliveries.move(tx, dead, Move.REPLAY)) for _ in range(2)] == [True, False]
