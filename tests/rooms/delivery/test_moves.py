@@ -1,12 +1,14 @@
 """A move: what it counts and forgets, by which schedules go and what people are shown; and what it leaves alone."""
 
 import pytest
+from gateway_sdk import Status
 
 from gateway.delivery import outbox
 from gateway.delivery.room import PostRoom
 from gateway.policy.lifecycle import DELIVERY, Move, State
 from gateway.store import deliveries
 from gateway.store.deliveries import Delivery
+from gateway.store.session import StoreUnavailable
 
 from .test_round import in_order, submit
 
@@ -80,6 +82,33 @@ def test_a_reference_belongs_to_the_first_that_has_it(room: PostRoom) -> None:
             assert moved is not None
             found.append((deliveries.reference(tx, moved), moved.reference_index is not None))
     assert found == [("CASE-1", True), (None, False)]
+
+
+def change(room: PostRoom) -> None:
+    with room.store.begin() as tx:
+        tx.put("SET LOCAL lock_timeout = '0.2s'")
+        tx.run("UPDATE consents SET version = version + 1")
+
+
+def test_her_consent_stays_as_it_is_until_the_sending_has_begun(room: PostRoom) -> None:
+    """Whoever changes it meanwhile waits, and finds that it was sent: nothing is sent as it was agreed to before."""
+    agreed = submit(room, "GLA-1")
+    outbox.tick(room, lambda bundle: None)
+    with room.store.begin() as tx:
+        queued = deliveries.get(tx, in_order(room)[-1])
+        assert deliveries.move(tx, queued, Move.BEGIN, hold_for=room.settings.lease, consent=(agreed, 1))
+        with pytest.raises(StoreUnavailable):  # tired of waiting
+            change(room)
+
+
+def test_when_a_status_came_is_kept(room: PostRoom) -> None:
+    held = sent(room)
+    assert held.status_at is None
+    with room.store.begin() as tx:
+        moved = deliveries.move(tx, held, Move.DELIVER, status=Status.SENT)
+        assert moved is not None
+        assert moved.status is Status.SENT
+        assert tx.one("SELECT now() AS at") == {"at": moved.status_at}
 
 
 def test_what_has_moved_on_is_not_moved_again(room: PostRoom) -> None:
