@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,8 +155,8 @@ def test_it_may_be_reset_while_it_connects(proxy: Proxy, monkeypatch: pytest.Mon
         """Reset as soon as its other end is connected."""
 
         class Server(socket.socket):
-            def connect(self, address: object) -> None:
-                super().connect(address)  # type: ignore[arg-type]
+            def connect(self, address: Any) -> None:
+                super().connect(address)
                 link.reset()
 
         server.close()
